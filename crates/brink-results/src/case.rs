@@ -1,0 +1,140 @@
+//! A case: one target under one load, with nothing left open. A plan is a list of
+//! them, `brink plan` prints them, and every result embeds its own.
+//!
+//! No field means "the default": a default is written out when the plan is made.
+//! `None` is used only where a thing truly is absent (no rate bound, no pinning).
+
+use serde::{Deserialize, Serialize};
+
+use brink_wire::delay::Delay;
+
+/// One target under one load.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Case {
+    /// Unique in its plan, fit for a file name: `threads-c10000-r1`.
+    pub name: String,
+    /// Which repeat of the same case, from 1.
+    pub repeat: u32,
+    /// The end that echoes.
+    pub target: TargetCase,
+    /// The end that connects.
+    pub load: LoadCase,
+}
+
+/// The end that echoes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TargetCase {
+    /// Name in tables and plots.
+    pub label: String,
+    /// How it comes to be.
+    pub origin: Origin,
+    /// Model by name; what the target itself said for one already running; `foreign` for a stranger.
+    pub model: String,
+    /// Serving processes.
+    pub processes: u32,
+    /// Threads that run the model in each process. For `threads`: those that accept.
+    pub threads: u32,
+    /// CPUs it is pinned to.
+    pub cpus: Option<Vec<usize>>,
+    /// Its own wait, for requests that ask for none.
+    pub delay: Delay,
+    /// Its own CPU work, in microseconds, for requests that ask for none.
+    pub work_us: u32,
+    /// Stack of a connection's thread, in bytes; null for models that have no such thread.
+    pub stack_bytes: Option<u64>,
+    /// Asked of listen(2).
+    pub backlog: u32,
+    /// Its own bound on connections.
+    pub connections_max: Option<u64>,
+}
+
+/// How a target comes to be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// Started by brink for this case, on this machine, and stopped after it.
+    Started,
+    /// Already running at this address.
+    Address {
+        /// Where it echoes, host:port.
+        address: String,
+        /// Its control plane, if it was named.
+        control: Option<String>,
+    },
+}
+
+/// The end that connects.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LoadCase {
+    /// Client engine by name.
+    pub engine: String,
+    /// Connections in all.
+    pub connections: u64,
+    /// What is done with them.
+    pub workload: Workload,
+    /// Bytes after the 40-byte header.
+    pub payload_bytes: u32,
+    /// Wait that each request asks for, in nanoseconds; null: the target's own applies.
+    pub delay_ns: Option<u64>,
+    /// CPU work that each request asks for, in microseconds; null: the target's own applies.
+    pub work_us: Option<u32>,
+    /// Threads of the engine.
+    pub threads: u32,
+    /// CPUs it is pinned to.
+    pub cpus: Option<Vec<usize>>,
+    /// Connections started per second, at most; null: as fast as the target takes them.
+    pub connect_rate_per_s: Option<f64>,
+    /// Connections that may be under way at once while opening: below the usual listen backlogs.
+    pub connect_window: u32,
+    /// Source addresses, in order; empty: the kernel chooses.
+    pub source_ips: Vec<std::net::IpAddr>,
+    /// Work before measuring begins, in nanoseconds.
+    pub warmup_ns: u64,
+    /// Measuring window, in nanoseconds.
+    pub duration_ns: u64,
+    /// A connect or a reply that takes longer has failed, in nanoseconds. Comes on top of the delay asked.
+    pub timeout_ns: u64,
+    /// How connections are closed.
+    pub close: Close,
+    /// Counts of open connections at which memory is sampled on the way up. The last is `connections`.
+    pub plateaus: Vec<u64>,
+    /// Samples of both ends per second.
+    pub samples_per_s: f64,
+}
+
+/// What is done with the connections once they are open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Workload {
+    /// Keep them idle; each is verified by an echo after opening and again before closing.
+    Hold {
+        /// Each connection echoes once in this time, in nanoseconds; null: not at all.
+        heartbeat_ns: Option<u64>,
+    },
+    /// One request outstanding per connection: the next after the reply and the think time.
+    Closed {
+        /// Between a reply and the next request, in nanoseconds.
+        think_ns: u64,
+    },
+}
+
+impl Workload {
+    /// The name used on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hold { .. } => "hold",
+            Self::Closed { .. } => "closed",
+        }
+    }
+}
+
+/// How the client closes a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Close {
+    /// By RST (`SO_LINGER` 0, socket(7)): no TIME_WAIT is left for the next run to trip over.
+    Rst,
+    /// By FIN.
+    Fin,
+}

@@ -1,0 +1,386 @@
+//! The result of a case, as it is written: names are a contract (`brink.result/1`).
+//!
+//! Every count is a number, every duration an integer of nanoseconds or a `_s`
+//! float. A measure that is missing is null, and `validity.reasons` says why.
+//! Types only: nothing here computes.
+
+use serde::{Deserialize, Serialize};
+
+use brink_wire::control::{Counters, LimitReading, Machine};
+
+use crate::case::Case;
+
+/// Schema of a result, in its `schema` field.
+pub const RESULT_SCHEMA: &str = "brink.result/1";
+/// Schema of a plan, in its `schema` field.
+pub const PLAN_SCHEMA: &str = "brink.plan/1";
+
+/// A plan: what a sweep is going to run, in order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// [`PLAN_SCHEMA`].
+    pub schema: String,
+    /// From the sweep file.
+    pub name: String,
+    /// Of the shuffled order.
+    pub seed: u64,
+    /// Version of the program that made it.
+    pub brink_version: String,
+    /// The command that was given.
+    pub command: Vec<String>,
+    /// When it was made, RFC 3339, UTC.
+    pub created: String,
+    /// In the order they run.
+    pub cases: Vec<Case>,
+}
+
+/// The result of one case.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are the contract of DESIGN.md; units are in the names")]
+pub struct CaseResult {
+    pub schema: String,
+    pub case: Case,
+    /// When the case began, RFC 3339, UTC.
+    pub started: String,
+    pub facts: Facts,
+    pub validity: Validity,
+    pub connections: Connections,
+    pub requests: Requests,
+    /// Null where the workload made no requests in its window.
+    pub latency_ns: Option<Latency>,
+    /// Wait that happened less wait asked; null where the target does not say.
+    pub delay_error_ns: Option<DelayError>,
+    pub makespan_ns: Option<u64>,
+    pub usage: Usage,
+    pub memory_per_connection: MemoryPerConnection,
+    /// Every failure seen, by end, phase and errno.
+    pub failures: Vec<Failure>,
+    pub failure_point: Option<FailurePoint>,
+    pub predicted: Option<Predicted>,
+    /// What the target counted, as of its last answer; null for a foreign target.
+    pub target_counters: Option<Counters>,
+}
+
+/// What the two ends ran on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "named by the contract")]
+pub struct Facts {
+    pub client: EndFacts,
+    /// Null for a target that does not say.
+    pub target: Option<EndFacts>,
+    /// Both ends under one kernel; null when unknown.
+    pub shared_machine: Option<bool>,
+    /// CPUs that both ends may run on, where they share a machine.
+    pub shared_cpus: Vec<usize>,
+    pub brink_version: String,
+}
+
+/// One end's machine and limits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "named by the contract")]
+pub struct EndFacts {
+    #[serde(flatten)]
+    pub machine: Machine,
+    pub limits: Vec<LimitReading>,
+}
+
+/// Whether the figures may be believed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "named by the contract")]
+pub struct Validity {
+    pub verdict: Verdict,
+    /// Why the verdict is not `valid`, and why any measure is null.
+    pub reasons: Vec<String>,
+}
+
+/// In rising order of how much they say against a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Nothing speaks against it.
+    Valid,
+    /// It drifted while it was measured.
+    Unsteady,
+    /// The client was the bottleneck: its CPU, or its schedule.
+    ClientBound,
+    /// A limit kept it from what was asked.
+    LimitBound,
+    /// It did not come to a measurement, or was interrupted.
+    Failed,
+}
+
+/// Where the connections went: `requested = opened + failed + not_attempted` and
+/// `opened = closed_early + live_at_end`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "named by the contract")]
+pub struct Connections {
+    pub requested: u64,
+    /// Established, and verified by an echo.
+    pub opened: u64,
+    /// Attempted, and refused, reset, timed out or not echoed.
+    pub failed: u64,
+    /// Never tried, because the run ended first.
+    pub not_attempted: u64,
+    /// Opened, and lost before the client closed them.
+    pub closed_early: u64,
+    pub live_at_end: u64,
+    pub peak_live: u64,
+    /// Opened and verified per second of opening, pauses for sampling left out.
+    pub connect_per_s: Option<f64>,
+    /// From connect(2) until the connection is established.
+    pub connect_latency_ns: Option<ConnectLatency>,
+}
+
+/// Percentiles of connecting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "named by the contract")]
+pub struct ConnectLatency {
+    pub p50: u64,
+    pub p90: u64,
+    pub p99: u64,
+    pub p999: u64,
+    pub max: u64,
+}
+
+/// Requests sent within the measuring window.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "named by the contract")]
+pub struct Requests {
+    /// Sent (or due) within the window.
+    pub intended: u64,
+    /// Of these, answered and verified, whenever the answer came.
+    pub completed: u64,
+    /// Of these, not.
+    pub failed: u64,
+    /// Replies that arrived within the window, per second.
+    pub per_s: Option<f64>,
+    /// What the delay allows: connections / (delay + think time); null where the delay is zero or unknown.
+    pub per_s_ceiling: Option<f64>,
+    /// Length of the window as it was, in seconds.
+    pub window_s: f64,
+}
+
+/// Percentiles of the requests sent within the window.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "named by the contract")]
+pub struct Latency {
+    pub p50: u64,
+    pub p90: u64,
+    pub p99: u64,
+    pub p999: u64,
+    pub p9999: u64,
+    pub max: u64,
+    pub mean: f64,
+    pub count: u64,
+    pub from: LatencyFrom,
+    /// HdrHistogram V2, deflate off, base64: others can merge it.
+    pub hdr: String,
+}
+
+/// Where the clock of a request starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LatencyFrom {
+    /// When it was due (open loop).
+    Due,
+    /// When it was sent (closed loop: a stalled target also stalls the asking).
+    Sent,
+}
+
+/// How far the waits were off, by size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "named by the contract")]
+pub struct DelayError {
+    pub p50: u64,
+    pub p99: u64,
+    pub max: u64,
+}
+
+/// Samples over time, several a second.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "named by the contract")]
+pub struct Usage {
+    pub client: Vec<EndSample>,
+    pub target: Vec<EndSample>,
+    /// The client's machine; where the target's is another one, that is in `target_machine`.
+    pub machine: Vec<MachineSample>,
+    pub target_machine: Vec<MachineSample>,
+    /// When each part of the case began, in seconds, by name: `ramp`, `warmup`, `window`, `drain`, `close`.
+    pub phases: Vec<PhaseMark>,
+}
+
+/// The beginning of a part of the case.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "named by the contract")]
+pub struct PhaseMark {
+    pub name: String,
+    pub t_s: f64,
+}
+
+/// One end at one instant, its processes summed.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "units are in the names; meanings in brink_wire::control::ProcessUsage")]
+pub struct EndSample {
+    /// Seconds since the case began, by the client's clock.
+    pub t_s: f64,
+    pub user_bytes: Option<u64>,
+    pub resident_bytes: Option<u64>,
+    pub virtual_bytes: Option<u64>,
+    pub page_table_bytes: Option<u64>,
+    pub threads: Option<u64>,
+    pub fds: Option<u64>,
+    pub cpu_s: Option<f64>,
+    /// Connections this end counts as open.
+    pub live: Option<u64>,
+    /// Requests this end counts as answered since it began.
+    pub requests: Option<u64>,
+}
+
+/// A machine at one instant.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "units are in the names; meanings in brink_wire::control::MachineUsage")]
+pub struct MachineSample {
+    pub t_s: f64,
+    pub kernel_bytes: Option<u64>,
+    #[serde(flatten)]
+    pub usage: brink_wire::control::MachineUsage,
+}
+
+/// What one more connection costs.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "named by the contract")]
+pub struct MemoryPerConnection {
+    pub client: EndMemory,
+    pub target: EndMemory,
+    /// How it was measured, in words.
+    pub method: String,
+    /// What the slopes were fitted to.
+    pub plateaus: Vec<Plateau>,
+}
+
+/// What one more connection costs one end. Null: not measured, see `validity.reasons`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "named by the contract")]
+pub struct EndMemory {
+    /// Anonymous resident memory of the end's processes.
+    pub user_bytes: Option<Slope>,
+    /// Address space of the end's processes.
+    pub virtual_bytes: Option<Slope>,
+    /// Page tables of the end's processes.
+    pub page_table_bytes: Option<Slope>,
+    /// Kernel memory: slab, kernel stacks, page tables, TCP buffers. See its scope.
+    pub kernel_bytes: Option<Slope>,
+    /// The kernel stacks in it.
+    pub kernel_stack_bytes: Option<Slope>,
+    /// The slab in it: sockets, files, epoll items.
+    pub slab_bytes: Option<Slope>,
+    /// Whose memory the three kernel figures count.
+    pub kernel_scope: Option<KernelScope>,
+}
+
+/// Whose memory a kernel figure counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KernelScope {
+    /// Only this end's control group.
+    Cgroup,
+    /// The machine of this end alone.
+    Machine,
+    /// One machine with both ends on it: the figure counts both, and must not be added up.
+    MachineBothEnds,
+}
+
+/// A straight line through the plateaus.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "named by the contract")]
+pub struct Slope {
+    /// Bytes per connection.
+    pub slope: f64,
+    /// 95% confidence interval of the slope.
+    pub ci95: [f64; 2],
+    pub r2: f64,
+    /// Points that the line was fitted to.
+    pub points: u32,
+}
+
+/// Both ends at rest with this many connections open, each of which has echoed.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "named like the samples")]
+pub struct Plateau {
+    pub connections: u64,
+    /// Whether the target was seen at rest before this was taken.
+    pub settled: bool,
+    pub client: EndSample,
+    pub target: Option<EndSample>,
+    pub machine: MachineSample,
+    /// Where the target's machine is another one.
+    pub target_machine: Option<MachineSample>,
+}
+
+/// Failures of one kind: observation only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Where it happened.
+    pub end: End,
+    /// What was being done: `socket`, `connect`, `verify`, `request`, `accept`, `spawn`, ..
+    pub phase: String,
+    /// Errno by name (`EMFILE`), or a name of our own in lower case (`timeout`, `mismatch`, `closed`).
+    pub errno: String,
+    /// How often.
+    pub count: u64,
+    /// Connections that were open when it was first seen.
+    pub first_at_connections: u64,
+}
+
+/// An end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// The end that connects.
+    Client,
+    /// The end that echoes.
+    Target,
+}
+
+/// Where it gave way. The first four fields are observation, the rest inference.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "named by the contract")]
+pub struct FailurePoint {
+    pub at_connections: u64,
+    pub predicted_at: Option<u64>,
+    pub end: End,
+    pub phase: String,
+    pub errno: String,
+    /// As in the LIMITS table, or `unknown`.
+    pub limit: String,
+    pub limit_value: Option<u64>,
+    pub confidence: Confidence,
+    pub evidence: Vec<String>,
+    /// The command that lifts it.
+    pub fix: Option<String>,
+}
+
+/// How sure an inference is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Confidence {
+    /// Errno, phase and usage at the limit agree.
+    Confirmed,
+    /// They do not contradict, but one is missing.
+    Likely,
+    /// No limit can be named honestly.
+    Unknown,
+}
+
+/// What arithmetic says ends this case first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "named by the contract")]
+pub struct Predicted {
+    pub limit: String,
+    pub end: End,
+    pub at_connections: u64,
+    pub limit_value: Option<u64>,
+    pub fix: Option<String>,
+    /// Whether that is fewer than the case asks for.
+    pub short: bool,
+}

@@ -1,0 +1,191 @@
+//! What a target says about itself: the ready line on its stdout and the bodies
+//! of its control plane (`/v1/info`, `/v1/usage`, `/v1/limits`). JSON, additive:
+//! a reader ignores fields it does not know, and a field that could not be read is null.
+//!
+//! Types only. Must not know where any of it is read.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::delay::Delay;
+
+/// The first line on a target's stdout, once it listens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ready {
+    /// Where it echoes.
+    pub address: SocketAddr,
+    /// Where its control plane listens, if it has one.
+    pub control: Option<SocketAddr>,
+    /// The process that was started.
+    pub pid: u32,
+    /// The processes that serve; the same pid where there is only one.
+    pub workers: Vec<u32>,
+    /// Model by name.
+    pub model: String,
+    /// Version of the program.
+    pub version: String,
+}
+
+/// Body of `GET /v1/info`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Info {
+    /// The ready line again.
+    pub ready: Ready,
+    /// Serving processes.
+    pub processes: u32,
+    /// Threads that run the model, per process; for a thread per connection, those that accept.
+    pub threads: u32,
+    /// Wait where a request asks for the target's own.
+    pub delay: Delay,
+    /// CPU work where a request asks for the target's own, in microseconds.
+    pub work_us: u32,
+    /// Stack of a connection's thread, in bytes, for models that have one.
+    pub stack_bytes: Option<u64>,
+    /// Asked of listen(2).
+    pub backlog: u32,
+    /// Its own bound on connections, if one was set.
+    pub connections_max: Option<u64>,
+    /// The machine it runs on.
+    pub machine: Machine,
+    /// Limits as the target's process meets them.
+    pub limits: Vec<LimitReading>,
+}
+
+/// What a machine is. Read once.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Machine {
+    /// Kernel release, as `uname -r`.
+    pub kernel: Option<String>,
+    /// Architecture, as `uname -m`.
+    pub architecture: Option<String>,
+    /// Processor by name.
+    pub cpu_model: Option<String>,
+    /// CPUs online.
+    pub cpus: u32,
+    /// CPUs this process may run on.
+    pub cpus_allowed: Vec<usize>,
+    /// Memory in all.
+    pub memory_bytes: Option<u64>,
+    /// Differs between machines and between boots; the same on both ends means one kernel.
+    pub boot_id: Option<String>,
+    /// Size of a page.
+    pub page_bytes: u64,
+}
+
+/// One limit as one process meets it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LimitReading {
+    /// As in the LIMITS table: `rlimit.nofile`.
+    pub name: String,
+    /// What bites. `None`: no limit, or unknown; `note` tells which.
+    pub value: Option<u64>,
+    /// What it can be raised to without more rights, where that differs.
+    pub hard: Option<u64>,
+    /// In use now.
+    pub used: Option<u64>,
+    /// Where it was read.
+    pub source: String,
+    /// Why a figure is missing, or how it was reckoned.
+    pub note: Option<String>,
+}
+
+/// Body of `GET /v1/usage`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct TargetUsage {
+    /// Serving processes, one by one.
+    pub processes: Vec<ProcessUsage>,
+    /// The whole machine.
+    pub machine: MachineUsage,
+    /// What the model counted.
+    pub counters: Counters,
+}
+
+/// One process at one instant. A figure that could not be read is `None`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ProcessUsage {
+    /// Whose.
+    pub pid: u32,
+    /// Anonymous resident memory: `RssAnon` of proc_pid_status(5).
+    pub user_bytes: Option<u64>,
+    /// All resident memory: `VmRSS`.
+    pub resident_bytes: Option<u64>,
+    /// Address space: `VmSize`.
+    pub virtual_bytes: Option<u64>,
+    /// Page tables: `VmPTE`. Kernel memory that is counted per process.
+    pub page_table_bytes: Option<u64>,
+    /// Threads.
+    pub threads: Option<u64>,
+    /// Descriptors open.
+    pub fds: Option<u64>,
+    /// CPU time used since the process began, user and system, in seconds.
+    pub cpu_s: Option<f64>,
+    /// Context switches that the threads asked for, summed over live threads where cheap, else `None`.
+    pub context_switches: Option<u64>,
+}
+
+/// One machine at one instant, as proc(5) tells it. A figure that could not be read is `None`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct MachineUsage {
+    /// `MemAvailable` of /proc/meminfo.
+    pub available_bytes: Option<u64>,
+    /// `Slab`: sockets, files, dentries, inodes, epoll items.
+    pub slab_bytes: Option<u64>,
+    /// `KernelStack`.
+    pub kernel_stack_bytes: Option<u64>,
+    /// `PageTables`.
+    pub page_table_bytes: Option<u64>,
+    /// `mem` of TCP in /proc/net/sockstat: socket buffers in use, of this network namespace's kernel.
+    pub tcp_bytes: Option<u64>,
+    /// `inuse` of TCP in /proc/net/sockstat.
+    pub tcp_in_use: Option<u64>,
+    /// `tw` of TCP in /proc/net/sockstat.
+    pub tcp_time_wait: Option<u64>,
+    /// `orphan` of TCP in /proc/net/sockstat.
+    pub tcp_orphans: Option<u64>,
+    /// `ListenOverflows` of /proc/net/netstat.
+    pub listen_overflows: Option<u64>,
+    /// `ListenDrops` of /proc/net/netstat.
+    pub listen_drops: Option<u64>,
+    /// `TCPAbortOnMemory` of /proc/net/netstat.
+    pub tcp_abort_on_memory: Option<u64>,
+    /// Busy time of all CPUs since boot, in seconds, from /proc/stat (everything but idle and iowait).
+    pub cpu_busy_s: Option<f64>,
+    /// Time stolen by the hypervisor, in seconds, from /proc/stat.
+    pub cpu_steal_s: Option<f64>,
+}
+
+impl MachineUsage {
+    /// Kernel memory that connections and threads cause, machine-wide: slab, kernel
+    /// stacks, page tables and TCP buffers. `None` if any of them is unknown.
+    #[must_use]
+    pub fn kernel_bytes(&self) -> Option<u64> {
+        Some(self.slab_bytes? + self.kernel_stack_bytes? + self.page_table_bytes? + self.tcp_bytes?)
+    }
+}
+
+/// What a target counted since it began.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// Connections accepted and handed to the model.
+    pub accepted: u64,
+    /// Connections open now.
+    pub live: u64,
+    /// Requests answered.
+    pub requests: u64,
+    /// Connections closed because their bytes were no frame, oversize included.
+    pub frame_errors: u64,
+    /// What was refused or failed, by phase and errno.
+    pub refusals: Vec<Refusal>,
+}
+
+/// Failures of one kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// What was being done: `accept`, `spawn`, `register`, `read`, `write`, `frame`.
+    pub phase: String,
+    /// Errno by name (`EMFILE`), or a name of our own in lower case (`oversize`, `max_connections`).
+    pub error: String,
+    /// How often.
+    pub count: u64,
+}
