@@ -1,1 +1,27 @@
-//! (being written)
+//! The load generator: opens connections, verifies each by an echo, runs a workload, and says what happened.
+//!
+//! Data flows one way: [`LoadOptions`] -> [`run`] (the conductor, which owns the phases) -> an [`Engine`]'s
+//! workers (which own sockets and samples) -> [`Outcome`]. Workers share no lock and no sample.
+//! Must not sample usage, judge validity or write files: the caller does.
+#![forbid(unsafe_code)]
+
+mod conduct;
+pub mod control;
+pub mod engines;
+mod live;
+mod options;
+mod pacing;
+mod ports;
+mod probe;
+mod samples;
+mod stage;
+mod stop;
+
+pub use conduct::{Observer, Phase, run};
+pub use engines::{ENGINES, Engine, find};
+pub use live::{LiveCounters, LiveSnapshot};
+pub use options::{Close, LoadOptions, Workload};
+pub use probe::{Probe, ProbeError, probe};
+pub use samples::{FailureCount, Outcome, WorkerSamples};
+pub use stage::Worker;
+pub use stop::Stop;

@@ -100,7 +100,7 @@ pub fn format_count(count: u64) -> String {
     let digits = count.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);
@@ -138,7 +138,7 @@ pub fn format_ns(ns: f64) -> String {
 pub fn format_duration(duration: Duration) -> String {
     let ns = duration.as_nanos();
     for (unit_ns, unit) in [(60_000_000_000, "m"), (1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us")] {
-        if ns >= unit_ns && ns % unit_ns == 0 {
+        if ns >= unit_ns && ns.is_multiple_of(unit_ns) {
             return format!("{}{unit}", ns / unit_ns);
         }
     }

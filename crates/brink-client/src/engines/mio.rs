@@ -1,0 +1,324 @@
+//! The engine that scales: one epoll loop per worker, connections packed in one array, buffers shared by all.
+//!
+//! A socket is registered once, edge-triggered, and never again. There is no timer per connection: first
+//! requests and heartbeats come from a cursor, pauses from a FIFO queue, timeouts from a sweep that looks at
+//! a few connections per tick. Must not decide when phases begin; the orders say so.
+
+mod connection;
+mod exchange;
+mod opening;
+mod wire;
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+use ::mio::unix::SourceFd;
+use ::mio::{Events, Interest, Poll, Registry, Token, Waker};
+
+use crate::options::Close;
+use crate::pacing::{AfterReply, Pace, nanoseconds, share};
+use crate::samples::WorkerSamples;
+use crate::stage::{Order, Schedule, Worker};
+use connection::{Connection, State};
+use opening::{Attempt, Opening};
+use wire::Wire;
+
+/// Events taken per call of epoll_wait(2).
+const EVENTS: usize = 1024;
+/// Attempts, or requests that came due, made before events are looked at again: what a reply waits for at most.
+const BATCH: u32 = 32;
+/// A sweep for timeouts goes round in so many ticks.
+const SWEEP_TICKS: usize = 16;
+/// The token of the waker; connections have their place as token.
+const WAKE: Token = Token(usize::MAX);
+
+/// One worker, from its start to its samples.
+pub(super) fn run(worker: &Worker<'_>) -> io::Result<WorkerSamples> {
+    let mut poll = Poll::new()?;
+    let waker = Waker::new(poll.registry(), WAKE)?;
+    worker.on_order(Box::new(move || waker.wake()));
+    let mut events = Events::with_capacity(EVENTS);
+    let mut driver = Driver::new(*worker)?;
+    loop {
+        if driver.obey() {
+            return Ok(driver.close());
+        }
+        let timeout = driver.step(poll.registry());
+        match poll.poll(&mut events, timeout) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        }
+        for event in events.iter().filter(|event| event.token() != WAKE) {
+            driver.on_event(event);
+        }
+    }
+}
+
+/// A worker's connections and all it knows about them.
+struct Driver<'a> {
+    worker: Worker<'a>,
+    connections: Vec<Connection>,
+    wire: Wire,
+    samples: WorkerSamples,
+    opening: Opening,
+    work: Option<Work>,
+    sweep: Sweep,
+    /// Number of the latest order, and whether it is done.
+    order: u64,
+    arrived: bool,
+}
+
+/// The workload under way.
+struct Work {
+    schedule: Schedule,
+    pace: Pace,
+    /// Connections that pause, and when their next request is due.
+    thinking: VecDeque<(u64, u32)>,
+    /// Requests, or final verifying echoes, that are not answered yet.
+    outstanding: u32,
+    /// Connections that were asked for the final proof so far.
+    proved: usize,
+}
+
+/// Looks for timeouts, a few connections per tick.
+struct Sweep {
+    next: usize,
+    due_ns: u64,
+    tick_ns: u64,
+    verify_timeout_ns: u64,
+    reply_timeout_ns: u64,
+}
+
+impl<'a> Driver<'a> {
+    fn new(worker: Worker<'a>) -> io::Result<Self> {
+        let options = worker.options;
+        let share = share(options.connections, worker.index, worker.workers) as usize;
+        // A timeout is noticed late by an eighth of itself, and by a second at most.
+        let round = (options.timeout / 8).clamp(Duration::from_millis(80), Duration::from_secs(1));
+        Ok(Self {
+            worker,
+            // The whole share at once: pages are touched as connections come, and nothing is ever moved.
+            connections: Vec::with_capacity(share),
+            wire: Wire::new(options),
+            samples: WorkerSamples::new()?,
+            opening: Opening::new(&worker),
+            work: None,
+            sweep: Sweep {
+                next: 0,
+                due_ns: 0,
+                tick_ns: nanoseconds(round) / SWEEP_TICKS as u64,
+                verify_timeout_ns: nanoseconds(options.timeout),
+                reply_timeout_ns: nanoseconds(options.reply_timeout()),
+            },
+            order: 0,
+            arrived: true,
+        })
+    }
+
+    /// Takes the latest order, if there is one; `true` when it is to close.
+    fn obey(&mut self) -> bool {
+        let Some((number, order)) = self.worker.order_after(self.order) else { return false };
+        (self.order, self.arrived) = (number, false);
+        match order {
+            Order::Wait => {}
+            Order::Open { goal } => self.opening.raise(&self.worker, goal, self.worker.stage.now_ns()),
+            Order::Work(schedule) => {
+                let Worker { options, index, workers, .. } = self.worker;
+                let pace = Pace::new(options, index, workers, schedule.begin_ns);
+                let thinkers = match pace.after_reply {
+                    AfterReply::SendAfter { .. } => self.connections.len(),
+                    AfterReply::Rest | AfterReply::Send => 0,
+                };
+                let thinking = VecDeque::with_capacity(thinkers);
+                self.work = Some(Work { schedule, pace, thinking, outstanding: 0, proved: 0 });
+            }
+            Order::Close => return true,
+        }
+        false
+    }
+
+    /// Does what is due, says when the order is done, and returns how long to sleep at most.
+    fn step(&mut self, registry: &Registry) -> Option<Duration> {
+        let now_ns = self.worker.stage.now_ns();
+        let due_ns = if self.opening.wants_more() {
+            self.open_more(registry, now_ns)
+        } else if self.work.is_some() {
+            self.go_on(now_ns)
+        } else {
+            None
+        };
+        let sweep_ns = self.sweep(now_ns);
+        if !self.arrived && self.is_done(now_ns) {
+            self.arrived = true;
+            self.worker.arrive(self.order);
+        }
+        let due_ns = due_ns.into_iter().chain(sweep_ns).min()?;
+        Some(Duration::from_nanos(due_ns.saturating_sub(self.worker.stage.now_ns())))
+    }
+
+    fn is_done(&self, now_ns: u64) -> bool {
+        let worked = self.work.as_ref().is_none_or(|work| {
+            let proved = !work.pace.final_verify || work.proved == self.connections.len();
+            now_ns >= work.schedule.window_end_ns && work.outstanding == 0 && proved
+        });
+        self.opening.is_done() && worked
+    }
+
+    /// Makes attempts as far as rate and window let it; returns when the next is due. Where the window is
+    /// what holds it up, an event will tell.
+    fn open_more(&mut self, registry: &Registry, mut now_ns: u64) -> Option<u64> {
+        for _ in 0..BATCH {
+            if !self.opening.wants_more() || self.opening.under_way >= self.opening.window {
+                return None;
+            }
+            if let Some(pacer) = self.opening.pacer.as_mut() {
+                if pacer.due_ns() > now_ns {
+                    return Some(pacer.due_ns());
+                }
+                pacer.take(now_ns);
+            }
+            now_ns = self.attempt(registry, now_ns);
+        }
+        Some(now_ns)
+    }
+
+    /// Makes one attempt; returns the time after it.
+    fn attempt(&mut self, registry: &Registry, now_ns: u64) -> u64 {
+        self.worker.shard.attempt();
+        let slot = self.connections.len();
+        let attempt = self.opening.attempt();
+        let after_ns = self.worker.stage.now_ns();
+        let (socket, connected) = match attempt {
+            Attempt::Connected(socket) => (socket, true),
+            Attempt::Connecting(socket) => (socket, false),
+            Attempt::Failed(phase, error) => {
+                self.connections.push(Connection::CLOSED);
+                self.attempt_failed(phase, &brink_host::errno::name(&error));
+                return after_ns;
+            }
+        };
+        let fd = socket.as_raw_fd();
+        let connecting = Connection {
+            socket: Some(socket),
+            since_ns: now_ns,
+            state: State::Connecting,
+            ..Connection::CLOSED
+        };
+        self.connections.push(connecting);
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        // Sent before it is registered: registering then reports the reply, not merely that it can write.
+        if connected {
+            self.on_connected(slot, after_ns);
+        } else if self.worker.options.target.ip().is_loopback() {
+            self.connected_already(slot, after_ns);
+        }
+        if self.connections[slot].state == State::Closed {
+            return after_ns;
+        }
+        if let Err(error) = registry.register(&mut SourceFd(&fd), Token(slot), interest) {
+            self.drop_socket(slot);
+            self.attempt_failed("register", &brink_host::errno::name(&error));
+        }
+        after_ns
+    }
+
+    /// Sends what came due; after the window, has each connection prove that it is alive. Returns when to come
+    /// again.
+    fn go_on(&mut self, now_ns: u64) -> Option<u64> {
+        let work = self.work.as_ref()?;
+        let end_ns = work.schedule.window_end_ns;
+        if now_ns >= end_ns {
+            return self.prove().then_some(now_ns);
+        }
+        for _ in 0..BATCH {
+            let Some(due_ns) = self.due_ns().filter(|&due_ns| due_ns < end_ns) else { return Some(end_ns) };
+            if due_ns > now_ns {
+                return Some(due_ns);
+            }
+            self.send_due();
+        }
+        Some(now_ns)
+    }
+
+    /// When the next request is due that no reply brings about.
+    fn due_ns(&self) -> Option<u64> {
+        let work = self.work.as_ref()?;
+        let visit = work.pace.cursor.as_ref().and_then(crate::pacing::Cursor::due_ns);
+        let thought = work.thinking.front().map(|&(due_ns, _)| due_ns);
+        visit.into_iter().chain(thought).min()
+    }
+
+    /// Looks at some connections whether what is under way takes too long. Returns when to come again.
+    fn sweep(&mut self, now_ns: u64) -> Option<u64> {
+        let outstanding = self.work.as_ref().map_or(0, |work| work.outstanding);
+        if self.opening.under_way == 0 && outstanding == 0 {
+            return None;
+        }
+        if now_ns < self.sweep.due_ns {
+            return Some(self.sweep.due_ns);
+        }
+        self.sweep.due_ns = now_ns + self.sweep.tick_ns;
+        for _ in 0..self.connections.len().div_ceil(SWEEP_TICKS) {
+            let slot = self.sweep.next;
+            self.sweep.next = if slot + 1 < self.connections.len() { slot + 1 } else { 0 };
+            let connection = &self.connections[slot];
+            let timeout_ns = match connection.state {
+                State::Closed | State::Idle => continue,
+                State::Requested => self.sweep.reply_timeout_ns,
+                State::Connecting | State::Verifying | State::FinalVerifying => self.sweep.verify_timeout_ns,
+            };
+            if now_ns.saturating_sub(connection.since_ns) > timeout_ns {
+                self.lose(slot, "timeout");
+            }
+        }
+        Some(self.sweep.due_ns)
+    }
+
+    /// Closes everything and returns the samples. What is under way is abandoned, which only an interruption
+    /// leaves to do: attempts count as not made, requests as not intended.
+    fn close(mut self) -> WorkerSamples {
+        let Worker { options, index, workers, .. } = self.worker;
+        let schedule = self.work.as_ref().map(|work| work.schedule);
+        for slot in 0..self.connections.len() {
+            let Connection { state, since_ns, .. } = self.connections[slot];
+            if state.is_open() {
+                self.samples.live_at_end += 1;
+                self.worker.count_close();
+            }
+            if state == State::Requested {
+                self.worker.shard.settle(false);
+                if schedule.is_some_and(|schedule| schedule.in_window(since_ns)) {
+                    self.samples.requests_intended -= 1;
+                    self.samples.requests_abandoned += 1;
+                }
+            }
+            self.drop_socket(slot);
+        }
+        let requested = share(options.connections, index, workers);
+        self.samples.not_attempted = requested - self.opening.attempted + u64::from(self.opening.under_way);
+        debug_assert!(self.samples.adds_up(requested), "unaccounted for: {:?}", self.samples);
+        self.samples
+    }
+
+    /// Closes a connection's socket, if it has one. epoll(7) forgets a socket that is closed.
+    fn drop_socket(&mut self, slot: usize) {
+        let connection = &mut self.connections[slot];
+        connection.state = State::Closed;
+        connection.partial = None;
+        if let Some(socket) = connection.socket.take()
+            && self.worker.options.close == Close::Rst
+        {
+            // If the option cannot be set, the connection ends by FIN: it ends, that is what counts here.
+            let _fin = brink_host::socket::set_reset_on_close(&socket);
+        }
+    }
+
+    /// The identity of a connection.
+    fn id(&self, slot: usize) -> u64 {
+        let place = slot as u64 * u64::from(self.worker.workers) + u64::from(self.worker.index);
+        self.worker.options.first_connection_id.wrapping_add(place)
+    }
+}

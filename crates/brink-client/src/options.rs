@@ -1,0 +1,187 @@
+//! What a run is asked to do. Fully resolved: nothing here means "default".
+//!
+//! Must not open or measure anything.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use brink_wire::frame::{DELAY_NS_MAX, PAYLOAD_LEN_MAX, WORK_US_MAX};
+
+/// What the connections do once they are open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Workload {
+    /// Stay open, idle but for a heartbeat: one request per connection and interval, spread evenly over it.
+    Hold {
+        /// Between two heartbeats of one connection. `None`: silence.
+        heartbeat: Option<Duration>,
+    },
+    /// The next request follows the reply, after a pause. Latency counts from the send, so a stalled target
+    /// makes fewer requests, not longer queues: closed loop.
+    Closed {
+        /// Between a reply and the next request.
+        think: Duration,
+    },
+}
+
+/// How connections are closed at the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Close {
+    /// By RST: nothing stays behind.
+    Rst,
+    /// By FIN: this end keeps a TIME_WAIT socket per connection for a minute.
+    Fin,
+}
+
+/// One run of load.
+#[derive(Debug, Clone)]
+pub struct LoadOptions {
+    /// Where the target echoes.
+    pub target: SocketAddr,
+    /// How many connections, over all workers. At least 1.
+    pub connections: u64,
+    /// What they do.
+    pub workload: Workload,
+    /// Payload of each frame, verifying echoes included. At most 1 MiB.
+    pub payload_bytes: u32,
+    /// Wait asked with each request. `None`: the target's own.
+    pub delay: Option<Duration>,
+    /// The target's own wait where it is known and always the same. Only used, when `delay` is `None`, as what
+    /// `delay_error` compares with.
+    pub delay_asked: Option<Duration>,
+    /// CPU work asked with each request, in microseconds. `None`: the target's own.
+    pub work_us: Option<u32>,
+    /// Workers. At least 1.
+    pub threads: u32,
+    /// Connection attempts per second over all workers. `None`: as fast as `connect_window` lets them.
+    pub connect_rate_per_s: Option<f64>,
+    /// Connects and their verifying echoes under way at once, over all workers; at least one per worker.
+    pub connect_window: u32,
+    /// Source addresses, taken in turn. Empty: the kernel chooses.
+    pub sources: Vec<IpAddr>,
+    /// Load before the window; its requests are not samples.
+    pub warmup: Duration,
+    /// Length of the window.
+    pub duration: Duration,
+    /// How long a connect, a verifying echo or a reply may take, on top of the delay that is expected.
+    pub timeout: Duration,
+    /// The longest wait of the target that is expected.
+    pub delay_expected_max: Duration,
+    /// The mean wait of the target that is expected: first requests are spread over it.
+    pub delay_expected_mean: Duration,
+    /// How connections are closed.
+    pub close: Close,
+    /// Counts of connections to pause at on the way up. Ascending; the last is `connections`.
+    pub plateaus: Vec<u64>,
+    /// Identity of the first connection; connection i of this run is this plus i. Goes, with its low 32 bits,
+    /// into the sequence numbers, and moves the first local port, so that several clients differ.
+    pub first_connection_id: u64,
+}
+
+impl LoadOptions {
+    /// Checks what the type cannot say.
+    ///
+    /// # Errors
+    /// `InvalidInput`, naming the field and what is allowed.
+    pub fn check(&self) -> io::Result<()> {
+        let ascending = self.plateaus.windows(2).all(|pair| pair[0] < pair[1]);
+        let family = self.sources.iter().all(|source| source.is_ipv4() == self.target.is_ipv4());
+        let delay_max = Duration::from_nanos(DELAY_NS_MAX);
+        let rules = [
+            (self.connections >= 1, "connections: at least 1"),
+            (self.connections <= u64::from(u32::MAX), "connections: at most 4,294,967,295 in one run"),
+            (self.threads >= 1, "threads: at least 1"),
+            (self.connect_window >= 1, "connect_window: at least 1"),
+            (self.payload_bytes as usize <= PAYLOAD_LEN_MAX, "payload_bytes: at most 1 MiB"),
+            (
+                self.connect_rate_per_s.is_none_or(|rate| rate.is_finite() && rate > 0.0),
+                "connect_rate_per_s: above 0",
+            ),
+            (self.delay.is_none_or(|delay| delay <= delay_max), "delay: at most 1h"),
+            (self.work_us.is_none_or(|work| work <= WORK_US_MAX), "work_us: at most one minute"),
+            (!self.timeout.is_zero(), "timeout: above 0"),
+            (self.heartbeat_is_positive(), "heartbeat: above 0"),
+            (ascending && self.plateaus.first() != Some(&0), "plateaus: ascending, from 1 on"),
+            (self.plateaus.last() == Some(&self.connections), "plateaus: the last one is `connections`"),
+            (family, "sources: of the same address family as the target"),
+        ];
+        match rules.iter().find(|(holds, _)| !holds) {
+            Some((_, rule)) => Err(io::Error::new(io::ErrorKind::InvalidInput, *rule)),
+            None => Ok(()),
+        }
+    }
+
+    /// The wait that each request is known to ask for, if it is known.
+    #[must_use]
+    pub fn delay_known(&self) -> Option<Duration> {
+        self.delay.or(self.delay_asked)
+    }
+
+    /// How long the reply to a request of the workload may take.
+    #[must_use]
+    pub fn reply_timeout(&self) -> Duration {
+        self.timeout.saturating_add(self.delay_expected_max.max(self.delay.unwrap_or(Duration::ZERO)))
+    }
+
+    fn heartbeat_is_positive(&self) -> bool {
+        !matches!(self.workload, Workload::Hold { heartbeat: Some(Duration::ZERO) })
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn options(connections: u64) -> LoadOptions {
+        LoadOptions {
+            target: SocketAddr::from(([127, 0, 0, 1], 1)),
+            connections,
+            workload: Workload::Hold { heartbeat: None },
+            payload_bytes: 64,
+            delay: None,
+            delay_asked: None,
+            work_us: None,
+            threads: 1,
+            connect_rate_per_s: None,
+            connect_window: 16,
+            sources: Vec::new(),
+            warmup: Duration::ZERO,
+            duration: Duration::ZERO,
+            timeout: Duration::from_secs(5),
+            delay_expected_max: Duration::ZERO,
+            delay_expected_mean: Duration::ZERO,
+            close: Close::Rst,
+            plateaus: vec![connections],
+            first_connection_id: 0,
+        }
+    }
+
+    #[test]
+    fn refuses_each_wrong_value_by_name() {
+        assert!(options(10).check().is_ok());
+        type Change = fn(&mut LoadOptions);
+        let wrong: [(&str, Change); 9] = [
+            ("connections", |o| o.connections = 0),
+            ("threads", |o| o.threads = 0),
+            ("connect_window", |o| o.connect_window = 0),
+            ("payload_bytes", |o| o.payload_bytes = (1 << 20) + 1),
+            ("connect_rate_per_s", |o| o.connect_rate_per_s = Some(0.0)),
+            ("timeout", |o| o.timeout = Duration::ZERO),
+            ("heartbeat", |o| o.workload = Workload::Hold { heartbeat: Some(Duration::ZERO) }),
+            ("plateaus", |o| o.plateaus = vec![5, 3, 10]),
+            ("sources", |o| o.sources = vec![IpAddr::from([0_u16; 8])]),
+        ];
+        for (name, change) in wrong {
+            let mut wrong = options(10);
+            change(&mut wrong);
+            assert!(wrong.check().unwrap_err().to_string().starts_with(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_reply_may_take_the_delay_and_the_timeout() {
+        let asked = LoadOptions { delay: Some(Duration::from_secs(2)), ..options(1) };
+        assert_eq!(asked.reply_timeout(), Duration::from_secs(7));
+        assert_eq!(asked.delay_known(), Some(Duration::from_secs(2)));
+    }
+}

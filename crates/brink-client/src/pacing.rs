@@ -1,0 +1,237 @@
+//! When the next attempt or request is due, as values: no clock is read and nothing is sent here.
+//!
+//! A workload is a [`Pace`]: who starts (a [`Cursor`] over the connections) and what follows a reply.
+//! All times are nanoseconds since the run began.
+
+use std::time::Duration;
+
+use crate::options::{LoadOptions, Workload};
+
+/// How far behind its schedule a pacer may be and still catch up. Timers of epoll_wait(2) are a millisecond
+/// coarse; more than that is not made up for, so that a pause is never followed by a burst.
+const CATCH_UP_NS: u64 = 10_000_000;
+
+/// Spreads events evenly at a rate, split over the workers: worker i takes every n-th event.
+#[derive(Debug, Clone)]
+pub struct Pacer {
+    interval_ns: f64,
+    due_ns: f64,
+}
+
+impl Pacer {
+    /// A pacer for one worker; its first event is at its turn after `begin_ns`.
+    #[must_use]
+    pub fn new(rate_per_s: f64, index: u32, workers: u32, begin_ns: u64) -> Self {
+        let step_ns = 1e9 / rate_per_s;
+        Self {
+            interval_ns: step_ns * f64::from(workers),
+            due_ns: begin_ns as f64 + step_ns * f64::from(index),
+        }
+    }
+
+    /// When the next event is due.
+    #[must_use]
+    pub fn due_ns(&self) -> u64 {
+        self.due_ns as u64
+    }
+
+    /// The event that was due happened, at `now_ns`.
+    pub fn take(&mut self, now_ns: u64) {
+        let earliest = now_ns.saturating_sub(CATCH_UP_NS) as f64;
+        self.due_ns = (self.due_ns + self.interval_ns).max(earliest);
+    }
+}
+
+/// Visits one worker's connections in turn, all workers' together spread evenly over each period. This is all
+/// the timer that first requests and heartbeats need: no state per connection.
+#[derive(Debug, Clone)]
+pub struct Cursor {
+    begin_ns: u64,
+    period_ns: u64,
+    connections: u64,
+    index: u64,
+    workers: u64,
+    share: u64,
+    visits: u64,
+    rounds: Option<u64>,
+}
+
+impl Cursor {
+    /// When the next visit is due; `None` when there is none.
+    #[must_use]
+    pub fn due_ns(&self) -> Option<u64> {
+        if self.share == 0 {
+            return None;
+        }
+        let (round, k) = (self.visits / self.share, self.visits % self.share);
+        if self.rounds.is_some_and(|rounds| round >= rounds) {
+            return None;
+        }
+        let global = u128::from(k * self.workers + self.index);
+        let within = u128::from(self.period_ns) * global / u128::from(self.connections);
+        Some(self.begin_ns.saturating_add(round.saturating_mul(self.period_ns)).saturating_add(within as u64))
+    }
+
+    /// The connection that is visited, as its place in the worker's share, and moves on.
+    pub fn take(&mut self) -> usize {
+        let k = self.visits % self.share.max(1);
+        self.visits += 1;
+        k as usize
+    }
+}
+
+/// What follows a verified reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AfterReply {
+    /// Nothing: the cursor comes round again.
+    Rest,
+    /// The next request, in the same event.
+    Send,
+    /// The next request, so much later. The pause is the same for all, so a FIFO queue is a timer queue.
+    SendAfter {
+        /// The pause.
+        think_ns: u64,
+    },
+}
+
+/// A workload as pacing.
+#[derive(Debug, Clone)]
+pub struct Pace {
+    /// Starts requests.
+    pub cursor: Option<Cursor>,
+    /// Goes on from a reply.
+    pub after_reply: AfterReply,
+    /// Whether each connection has to prove at the end that it is alive, by an echo.
+    pub final_verify: bool,
+}
+
+impl Pace {
+    /// The pacing of one worker's share, from `begin_ns` on.
+    #[must_use]
+    pub fn new(options: &LoadOptions, index: u32, workers: u32, begin_ns: u64) -> Self {
+        let cursor = |period: Duration, rounds| Cursor {
+            begin_ns,
+            period_ns: nanoseconds(period),
+            connections: options.connections,
+            index: u64::from(index),
+            workers: u64::from(workers),
+            share: share(options.connections, index, workers),
+            visits: 0,
+            rounds,
+        };
+        match options.workload {
+            Workload::Hold { heartbeat } => Self {
+                cursor: heartbeat.map(|period| cursor(period, None)),
+                after_reply: AfterReply::Rest,
+                final_verify: true,
+            },
+            Workload::Closed { think } => {
+                // Spread over one turn of a connection, so that a delay does not herd them; within the warm-up,
+                // so that all take part from the window's begin on.
+                let turn = options.delay_expected_mean.saturating_add(think);
+                let after_reply = match nanoseconds(think) {
+                    0 => AfterReply::Send,
+                    think_ns => AfterReply::SendAfter { think_ns },
+                };
+                Self {
+                    cursor: Some(cursor(turn.min(options.warmup), Some(1))),
+                    after_reply,
+                    final_verify: false,
+                }
+            }
+        }
+    }
+}
+
+/// How many of the first `goal` connections belong to worker `index`: connection i belongs to worker
+/// `i % workers`, at place `i / workers`.
+#[must_use]
+pub fn share(goal: u64, index: u32, workers: u32) -> u64 {
+    let (index, workers) = (u64::from(index), u64::from(workers));
+    goal / workers + u64::from(goal % workers > index)
+}
+
+/// A duration in nanoseconds, at most 584 years.
+#[must_use]
+pub fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::tests::options;
+
+    #[test]
+    fn workers_together_make_the_rate() {
+        let mut pacers = [Pacer::new(1e3, 0, 2, 5_000_000), Pacer::new(1e3, 1, 2, 5_000_000)];
+        let mut due = Vec::new();
+        for turn in 0..6 {
+            let pacer = &mut pacers[turn % 2];
+            due.push(pacer.due_ns());
+            pacer.take(pacer.due_ns());
+        }
+        assert_eq!(due, [5_000_000, 6_000_000, 7_000_000, 8_000_000, 9_000_000, 10_000_000]);
+    }
+
+    #[test]
+    fn a_pause_is_not_followed_by_a_burst() {
+        let mut pacer = Pacer::new(1e3, 0, 1, 0);
+        let now_ns = 60_000_000_000;
+        let made_up = (0..)
+            .take_while(|_| {
+                let due = pacer.due_ns() <= now_ns;
+                pacer.take(now_ns);
+                due
+            })
+            .count();
+        assert_eq!(made_up, 12);
+    }
+
+    #[test]
+    fn heartbeats_are_spread_over_the_interval_round_by_round() {
+        let heartbeat = Some(Duration::from_nanos(1000));
+        let held = LoadOptions { workload: Workload::Hold { heartbeat }, ..options(5) };
+        let mut visits = Vec::new();
+        for index in 0..2 {
+            let mut cursor = Pace::new(&held, index, 2, 100).cursor.unwrap();
+            for _ in 0..6 {
+                let due_ns = cursor.due_ns().unwrap();
+                visits.push((due_ns, cursor.take() * 2 + index as usize));
+            }
+        }
+        visits.sort_unstable();
+        let first: Vec<_> = visits.iter().take(10).copied().collect();
+        let expected: Vec<_> = (0..10).map(|i| (100 + 200 * i as u64, i % 5)).collect();
+        assert_eq!(first, expected);
+    }
+
+    #[test]
+    fn a_closed_workload_starts_each_connection_once_within_the_warmup() {
+        let closed = LoadOptions {
+            workload: Workload::Closed { think: Duration::from_nanos(30) },
+            delay_expected_mean: Duration::from_nanos(70),
+            warmup: Duration::from_nanos(50),
+            ..options(5)
+        };
+        let pace = Pace::new(&closed, 0, 1, 0);
+        assert_eq!(pace.after_reply, AfterReply::SendAfter { think_ns: 30 });
+        let mut cursor = pace.cursor.unwrap();
+        let mut due = Vec::new();
+        while let Some(due_ns) = cursor.due_ns() {
+            due.push((due_ns, cursor.take()));
+        }
+        assert_eq!(due, [(0, 0), (10, 1), (20, 2), (30, 3), (40, 4)]);
+        let busy = LoadOptions { workload: Workload::Closed { think: Duration::ZERO }, ..closed };
+        assert_eq!(Pace::new(&busy, 0, 1, 0).after_reply, AfterReply::Send);
+    }
+
+    #[test]
+    fn shares_add_up() {
+        for (goal, workers) in [(0, 1), (1, 4), (10, 3), (12, 4), (10_000, 7)] {
+            let shares: Vec<_> = (0..workers).map(|index| share(goal, index, workers)).collect();
+            assert_eq!(shares.iter().sum::<u64>(), goal);
+            assert!(shares.iter().max().unwrap() - shares.iter().min().unwrap() <= 1);
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! What a worker counted, how workers' counts are merged, and what a run returns.
+//!
+//! Must not be shared while it is written: each worker owns its own, and they are merged once, at the end.
+
+use std::io;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+/// The longest time a histogram tells apart: one hour, in nanoseconds. Longer ones count as that.
+const HISTOGRAM_NS_MAX: u64 = 3_600_000_000_000;
+/// Significant digits of a histogram.
+const HISTOGRAM_DIGITS: u8 = 3;
+
+/// Failures of one kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailureCount {
+    /// What was being done: `socket`, `bind`, `connect`, `register` (epoll_ctl(2)), `verify`, `request`,
+    /// `final_verify`, or `idle` when the peer acted on a connection from which nothing was awaited.
+    pub phase: &'static str,
+    /// Errno by name (`ECONNREFUSED`), or: `closed` (the peer sent FIN), `mismatch` (other bytes came back),
+    /// `not_a_frame`, `timeout`, `unexpected_bytes` (bytes that no request asked for).
+    pub errno: String,
+    /// How often.
+    pub count: u64,
+    /// Connections of this run that were open, over all workers, when it happened first.
+    pub first_at_connections: u64,
+    /// When it happened first, since the run began.
+    pub first_after: Duration,
+}
+
+/// What a run did.
+///
+/// Always: `requested = opened + failed + not_attempted`, `opened = closed_early + live_at_end`,
+/// `requests_intended = requests_completed + requests_failed`.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// Connections asked for.
+    pub requested: u64,
+    /// Connections that opened and echoed once.
+    pub opened: u64,
+    /// Attempts that failed, in whatever phase up to the verifying echo.
+    pub failed: u64,
+    /// Connections not tried, or given up on while under way: the run was stopped, or each worker stops
+    /// trying after 100 failures of one kind in a row.
+    pub not_attempted: u64,
+    /// Opened, and lost before the end.
+    pub closed_early: u64,
+    /// Opened, and open when the closing began; for `Hold`, each proved it by an echo unless interrupted.
+    pub live_at_end: u64,
+    /// Most connections open at one time.
+    pub peak_live: u64,
+    /// Time spent opening, pauses on plateaus left out.
+    pub opening: Duration,
+    /// From connect(2) to connected, in nanoseconds, for each connect that succeeded.
+    pub connect_latency: Histogram<u64>,
+    /// From the send to the full verified reply, in nanoseconds, for each request sent within the window.
+    pub latency: Histogram<u64>,
+    /// |waited - asked| in nanoseconds, for requests sent within the window, where both are known.
+    pub delay_error: Histogram<u64>,
+    /// Requests sent within the window.
+    pub requests_intended: u64,
+    /// Those that were answered.
+    pub requests_completed: u64,
+    /// Those that failed.
+    pub requests_failed: u64,
+    /// Requests sent within the window and left unanswered by an interruption; not counted as intended.
+    pub requests_abandoned: u64,
+    /// Heartbeats that came due within the window while the one before was still unanswered; not sent.
+    pub heartbeats_skipped: u64,
+    /// Replies that arrived within the window, whenever their request was sent: throughput.
+    pub completed_in_window: u64,
+    /// Length of the window; shorter than asked when interrupted.
+    pub window: Duration,
+    /// What failed, by phase and errno.
+    pub failures: Vec<FailureCount>,
+    /// Whether somebody asked it to stop early.
+    pub interrupted: bool,
+}
+
+/// What one worker counted.
+#[derive(Debug, Clone)]
+pub struct WorkerSamples {
+    /// See [`Outcome::opened`].
+    pub opened: u64,
+    /// See [`Outcome::failed`].
+    pub failed: u64,
+    /// See [`Outcome::not_attempted`].
+    pub not_attempted: u64,
+    /// See [`Outcome::closed_early`].
+    pub closed_early: u64,
+    /// See [`Outcome::live_at_end`].
+    pub live_at_end: u64,
+    /// See [`Outcome::connect_latency`].
+    pub connect_latency: Histogram<u64>,
+    /// See [`Outcome::latency`].
+    pub latency: Histogram<u64>,
+    /// See [`Outcome::delay_error`].
+    pub delay_error: Histogram<u64>,
+    /// See [`Outcome::requests_intended`].
+    pub requests_intended: u64,
+    /// See [`Outcome::requests_completed`].
+    pub requests_completed: u64,
+    /// See [`Outcome::requests_failed`].
+    pub requests_failed: u64,
+    /// See [`Outcome::requests_abandoned`].
+    pub requests_abandoned: u64,
+    /// See [`Outcome::heartbeats_skipped`].
+    pub heartbeats_skipped: u64,
+    /// See [`Outcome::completed_in_window`].
+    pub completed_in_window: u64,
+    /// See [`Outcome::failures`].
+    pub failures: Vec<FailureCount>,
+}
+
+impl WorkerSamples {
+    /// Nothing counted yet. Histograms are made at full size at once (pages are touched as values come), so
+    /// that recording never allocates.
+    ///
+    /// # Errors
+    /// Only if the bounds above were impossible.
+    pub fn new() -> io::Result<Self> {
+        let histogram = || {
+            Histogram::new_with_bounds(1, HISTOGRAM_NS_MAX, HISTOGRAM_DIGITS)
+                .map_err(|error| io::Error::other(format!("histogram: {error}")))
+        };
+        Ok(Self {
+            opened: 0,
+            failed: 0,
+            not_attempted: 0,
+            closed_early: 0,
+            live_at_end: 0,
+            connect_latency: histogram()?,
+            latency: histogram()?,
+            delay_error: histogram()?,
+            requests_intended: 0,
+            requests_completed: 0,
+            requests_failed: 0,
+            requests_abandoned: 0,
+            heartbeats_skipped: 0,
+            completed_in_window: 0,
+            failures: Vec::new(),
+        })
+    }
+
+    /// Counts one failure, `after` the run's begin, with `live` connections open in the whole run.
+    pub fn failure(&mut self, phase: &'static str, errno: &str, live: u64, after: Duration) {
+        let known =
+            self.failures.iter_mut().find(|known| (known.phase, known.errno.as_str()) == (phase, errno));
+        match known {
+            Some(known) => known.count += 1,
+            None => self.failures.push(FailureCount {
+                phase,
+                errno: errno.to_owned(),
+                count: 1,
+                first_at_connections: live,
+                first_after: after,
+            }),
+        }
+    }
+
+    /// Adds what another worker counted.
+    ///
+    /// # Errors
+    /// If its histograms have other bounds.
+    pub fn merge(&mut self, other: &Self) -> io::Result<()> {
+        self.opened += other.opened;
+        self.failed += other.failed;
+        self.not_attempted += other.not_attempted;
+        self.closed_early += other.closed_early;
+        self.live_at_end += other.live_at_end;
+        self.requests_intended += other.requests_intended;
+        self.requests_completed += other.requests_completed;
+        self.requests_failed += other.requests_failed;
+        self.requests_abandoned += other.requests_abandoned;
+        self.heartbeats_skipped += other.heartbeats_skipped;
+        self.completed_in_window += other.completed_in_window;
+        for failure in &other.failures {
+            let same = |known: &&mut FailureCount| {
+                (known.phase, known.errno.as_str()) == (failure.phase, failure.errno.as_str())
+            };
+            match self.failures.iter_mut().find(same) {
+                Some(known) => {
+                    known.count += failure.count;
+                    if failure.first_after < known.first_after {
+                        known.first_after = failure.first_after;
+                        known.first_at_connections = failure.first_at_connections;
+                    }
+                }
+                None => self.failures.push(failure.clone()),
+            }
+        }
+        for (sum, part) in [
+            (&mut self.connect_latency, &other.connect_latency),
+            (&mut self.latency, &other.latency),
+            (&mut self.delay_error, &other.delay_error),
+        ] {
+            sum.add(part).map_err(|error| io::Error::other(format!("merging histograms: {error}")))?;
+        }
+        Ok(())
+    }
+
+    /// Whether `requested` connections and all requests are accounted for.
+    #[must_use]
+    pub fn adds_up(&self, requested: u64) -> bool {
+        requested == self.opened + self.failed + self.not_attempted
+            && self.opened == self.closed_early + self.live_at_end
+            && self.requests_intended == self.requests_completed + self.requests_failed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn merging_adds_counts_and_histograms_and_keeps_the_first_failure() {
+        let mut sum = WorkerSamples::new().unwrap();
+        sum.opened = 3;
+        sum.latency.saturating_record(1_000);
+        let after = Duration::from_millis;
+        sum.failure("connect", "ECONNREFUSED", 9, after(20));
+        let mut other = WorkerSamples::new().unwrap();
+        other.opened = 4;
+        other.requests_intended = 7;
+        other.latency.saturating_record(2_000);
+        other.failure("connect", "ECONNREFUSED", 5, after(10));
+        other.failure("connect", "ECONNREFUSED", 2, after(30));
+        other.failure("verify", "closed", 1, after(40));
+        sum.merge(&other).unwrap();
+        assert_eq!((sum.opened, sum.requests_intended, sum.latency.len()), (7, 7, 2));
+        let expected = [("connect", "ECONNREFUSED", 3, 5, after(10)), ("verify", "closed", 1, 1, after(40))];
+        let found = sum
+            .failures
+            .iter()
+            .map(|f| (f.phase, f.errno.as_str(), f.count, f.first_at_connections, f.first_after));
+        assert_eq!(found.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn histograms_keep_three_digits_up_to_an_hour_and_never_grow() {
+        let mut samples = WorkerSamples::new().unwrap();
+        assert!(!samples.latency.is_auto_resize());
+        samples.latency.saturating_record(u64::MAX);
+        assert!(samples.latency.max() >= HISTOGRAM_NS_MAX);
+        assert!(samples.latency.equivalent_range(1_000_000) <= 1_000);
+    }
+
+    #[test]
+    fn adding_up_is_checked() {
+        let mut samples = WorkerSamples::new().unwrap();
+        samples.opened = 2;
+        samples.live_at_end = 2;
+        assert!(samples.adds_up(2) && !samples.adds_up(3));
+        samples.requests_intended = 1;
+        assert!(!samples.adds_up(2));
+    }
+}

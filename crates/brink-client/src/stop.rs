@@ -1,0 +1,44 @@
+//! Asks a run to end early. Must not end anything itself.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Asks a run to end early; clones ask the same run. The conductor looks at it at least every 50 ms and
+/// dismisses the workers; what was measured until then is kept.
+#[derive(Debug, Clone, Default)]
+pub struct Stop {
+    requested: Arc<AtomicBool>,
+}
+
+impl Stop {
+    /// Nothing asked yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Asks. Any thread may, any number of times; it only stores a flag.
+    pub fn request(&self) {
+        self.requested.store(true, Ordering::Release);
+    }
+
+    /// Whether somebody asked.
+    #[must_use]
+    pub fn requested(&self) -> bool {
+        self.requested.load(Ordering::Acquire)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clones_ask_the_same_run() {
+        let stop = Stop::new();
+        let clone = stop.clone();
+        assert!(!stop.requested());
+        clone.request();
+        assert!(stop.requested());
+    }
+}

@@ -1,0 +1,209 @@
+//! Runs that go well: every connection opens, every request is answered, the books balance.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use brink_client::{
+    Close, ENGINES, Engine, LiveCounters, LoadOptions, Observer, Outcome, Phase, Stop, Workload, run,
+};
+
+use crate::servers;
+
+/// Options for a run that takes a fraction of a second.
+pub fn options(target: SocketAddr, connections: u64, workload: Workload) -> LoadOptions {
+    LoadOptions {
+        target,
+        connections,
+        workload,
+        payload_bytes: 64,
+        delay: Some(Duration::ZERO),
+        delay_asked: None,
+        work_us: Some(0),
+        threads: 2,
+        connect_rate_per_s: None,
+        connect_window: 64,
+        sources: Vec::new(),
+        warmup: Duration::from_millis(20),
+        duration: Duration::from_millis(100),
+        timeout: Duration::from_secs(20),
+        delay_expected_max: Duration::ZERO,
+        delay_expected_mean: Duration::ZERO,
+        close: Close::Rst,
+        plateaus: vec![connections],
+        first_connection_id: 0,
+    }
+}
+
+pub const HOLD: Workload = Workload::Hold { heartbeat: None };
+pub const BUSY: Workload = Workload::Closed { think: Duration::ZERO };
+
+/// Notes what it is told; may stop the run when a phase begins.
+#[derive(Default)]
+pub struct Notes {
+    pub phases: Vec<Phase>,
+    pub plateaus: Vec<u64>,
+    pub stop: Option<(Phase, Stop)>,
+}
+
+impl Observer for Notes {
+    fn phase(&mut self, phase: Phase) {
+        self.phases.push(phase);
+        if let Some((_, stop)) = self.stop.as_ref().filter(|(at, _)| *at == phase) {
+            stop.request();
+        }
+    }
+    fn plateau(&mut self, connections_open: u64) {
+        self.plateaus.push(connections_open);
+    }
+}
+
+/// Runs, and checks what holds of every run.
+pub fn load(engine: &Engine, options: &LoadOptions, stop: &Stop, notes: &mut Notes) -> Outcome {
+    let live = LiveCounters::new(options.threads);
+    let outcome = run(engine, options, stop, &live, notes).unwrap();
+    let Outcome { requested, opened, failed, not_attempted, closed_early, live_at_end, .. } = outcome;
+    assert_eq!(requested, options.connections);
+    assert_eq!(requested, opened + failed + not_attempted, "{outcome:?}");
+    assert_eq!(opened, closed_early + live_at_end, "{outcome:?}");
+    assert_eq!(outcome.requests_intended, outcome.requests_completed + outcome.requests_failed);
+    assert_eq!(outcome.latency.len(), outcome.requests_completed);
+    assert!(outcome.peak_live <= opened && outcome.connect_latency.len() >= opened);
+    let now = live.snapshot();
+    assert_eq!((now.opened, now.failed, now.live, now.in_flight), (opened, failed, 0, 0));
+    let counted: u64 = outcome.failures.iter().map(|failure| failure.count).sum();
+    assert_eq!(counted, failed + closed_early, "{:?}", outcome.failures);
+    outcome
+}
+
+/// A run in which nothing may fail.
+fn load_well(engine: &Engine, options: &LoadOptions) -> Outcome {
+    let mut notes = Notes::default();
+    let outcome = load(engine, options, &Stop::new(), &mut notes);
+    assert_eq!(outcome.failures, [], "{} connections", options.connections);
+    assert_eq!((outcome.opened, outcome.live_at_end), (options.connections, options.connections));
+    assert_eq!((outcome.peak_live, outcome.requests_failed), (options.connections, 0));
+    assert_eq!(notes.plateaus, options.plateaus);
+    assert!(!outcome.interrupted && outcome.window == options.duration);
+    assert_eq!(notes.phases, [Phase::Ramp, Phase::Warmup, Phase::Window, Phase::Drain, Phase::Close]);
+    outcome
+}
+
+#[test]
+fn each_engine_holds_and_loads_1_10_and_500_connections() {
+    for engine in ENGINES {
+        let target = servers::start(|_, stream| servers::echo(stream));
+        for connections in [1, 10, 500] {
+            let held = load_well(engine, &options(target, connections, HOLD));
+            assert_eq!((held.requests_intended, held.completed_in_window), (0, 0));
+            let busy = load_well(engine, &options(target, connections, BUSY));
+            assert!(busy.requests_completed > 0 && busy.completed_in_window > 0);
+            assert!(busy.delay_error.is_empty(), "a plain echo server does not know its wait");
+        }
+    }
+}
+
+#[test]
+fn each_engine_carries_the_smallest_and_the_largest_payload() {
+    for engine in ENGINES {
+        let target = servers::start(|_, stream| servers::echo(stream));
+        for payload_bytes in [0, 1, (16 << 10) - 40, (16 << 10) - 39, (64 << 10) - 40, 1 << 20] {
+            let options = LoadOptions { payload_bytes, ..options(target, 3, BUSY) };
+            assert!(load_well(engine, &options).completed_in_window > 0, "{payload_bytes} bytes");
+        }
+    }
+}
+
+#[test]
+fn a_delay_that_is_known_is_compared_with_the_wait() {
+    for engine in ENGINES {
+        let target = servers::start(|_, stream| servers::brink(stream));
+        let asked = LoadOptions { delay: Some(Duration::from_micros(3)), ..options(target, 4, BUSY) };
+        let outcome = load_well(engine, &asked);
+        assert_eq!(outcome.delay_error.len(), outcome.requests_completed);
+        assert_eq!((outcome.delay_error.min(), outcome.delay_error.max()), (5, 5));
+        let unknown = LoadOptions { delay: None, ..asked };
+        assert!(load_well(engine, &unknown).delay_error.is_empty());
+    }
+}
+
+#[test]
+fn heartbeats_and_pauses_go_on_through_the_window() {
+    for engine in ENGINES {
+        let target = servers::start(|_, stream| servers::echo(stream));
+        let heartbeat = Some(Duration::from_millis(10));
+        let beating = load_well(engine, &options(target, 7, Workload::Hold { heartbeat }));
+        assert!(beating.requests_completed > 0);
+        let thinking = Workload::Closed { think: Duration::from_millis(5) };
+        assert!(load_well(engine, &options(target, 7, thinking)).requests_completed > 0);
+    }
+}
+
+#[test]
+fn the_ramp_pauses_on_each_plateau_at_any_rate() {
+    for engine in ENGINES {
+        let target = servers::start(|_, stream| servers::echo(stream));
+        let plateaus = vec![1, 2, 15, 50];
+        let steps = LoadOptions { plateaus, threads: 3, ..options(target, 50, HOLD) };
+        load_well(engine, &steps);
+        load_well(engine, &LoadOptions { connect_rate_per_s: Some(2_000.0), ..steps.clone() });
+        load_well(engine, &LoadOptions { connect_window: 1, close: Close::Fin, ..steps });
+    }
+}
+
+#[test]
+fn sources_are_taken_in_turn() {
+    for engine in ENGINES {
+        let (tell, told) = mpsc::channel();
+        let target = servers::start(move |_, stream| {
+            tell.send(stream.peer_addr().unwrap().ip()).unwrap();
+            servers::echo(stream);
+        });
+        let sources = vec![IpAddr::from([127, 0, 0, 2]), IpAddr::from([127, 0, 0, 3])];
+        let options = LoadOptions { sources: sources.clone(), ..options(target, 40, HOLD) };
+        load_well(engine, &options);
+        let seen: Vec<IpAddr> = told.try_iter().collect();
+        for source in sources {
+            assert_eq!(seen.iter().filter(|&&ip| ip == source).count(), 20);
+        }
+    }
+}
+
+#[test]
+fn identities_go_into_sequence_numbers_and_do_not_repeat() {
+    for engine in ENGINES {
+        let (tell, told) = mpsc::channel();
+        let target = servers::start(move |_, mut stream| {
+            let first = servers::frame(&mut stream).map(|(header, bytes)| {
+                tell.send(header.sequence >> 32).unwrap();
+                std::io::Write::write_all(&mut stream, &bytes).unwrap();
+            });
+            first.into_iter().for_each(|()| servers::echo(stream.try_clone().unwrap()));
+        });
+        load_well(engine, &LoadOptions { first_connection_id: 1_000, ..options(target, 25, HOLD) });
+        let mut ids: Vec<u64> = told.try_iter().collect();
+        ids.sort_unstable();
+        assert_eq!(ids, (1_000..1_025).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_stop_in_the_window_keeps_the_samples() {
+    for engine in ENGINES {
+        let target = servers::start(|_, stream| servers::echo(stream));
+        let hour = Duration::from_secs(3600);
+        for (phase, workload) in [(Phase::Window, BUSY), (Phase::Warmup, HOLD), (Phase::Ramp, HOLD)] {
+            let options =
+                LoadOptions { duration: hour, warmup: hour / 3600, ..options(target, 20, workload) };
+            let stop = Stop::new();
+            let mut notes = Notes { stop: Some((phase, stop.clone())), ..Notes::default() };
+            let outcome = load(engine, &options, &stop, &mut notes);
+            assert!(outcome.interrupted && outcome.window < hour);
+            assert_eq!(notes.phases.last(), Some(&Phase::Close));
+            assert_eq!(outcome.live_at_end, outcome.opened);
+            if phase != Phase::Ramp {
+                assert_eq!(outcome.opened, 20);
+            }
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! The crate against small servers on loopback, well-behaved and not.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod control;
+mod load;
+mod misbehaviour;
+mod probe;
+mod servers;

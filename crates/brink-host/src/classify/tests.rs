@@ -1,0 +1,186 @@
+//! Tests of classify: one line per story, and the stories in which a name would be wrong.
+
+use super::*;
+
+fn observed<'a>(end: End, phase: &'a str, errno: &'a str, at_connections: u64) -> Observation<'a> {
+    Observation {
+        end,
+        phase,
+        errno,
+        at_connections,
+        connections_wanted: None,
+        address_pairs: None,
+        backlog: None,
+    }
+}
+
+fn readings(of: &[(&str, Option<u64>, Option<u64>)]) -> Vec<LimitReading> {
+    of.iter()
+        .map(|&(name, value, used)| LimitReading {
+            name: name.to_owned(),
+            value,
+            hard: value,
+            used,
+            source: "test".to_owned(),
+            note: None,
+        })
+        .collect()
+}
+
+#[track_caller]
+fn check(
+    observation: &Observation<'_>,
+    of: &[(&str, Option<u64>, Option<u64>)],
+    limit: &str,
+    confidence: Confidence,
+) -> Inference {
+    let got = classify(observation, &readings(of), None);
+    assert_eq!((got.limit_name(), got.confidence), (limit, confidence), "{:#?}", got.evidence);
+    assert_eq!(got.limit.is_none(), confidence == Confidence::Unknown);
+    got
+}
+
+use Confidence::{Confirmed, Likely, Unknown};
+
+#[test]
+fn descriptors() {
+    let emfile = observed(End::Target, "accept", "EMFILE", 1012);
+    let got = check(&emfile, &[("rlimit.nofile", Some(1024), Some(1024))], "rlimit.nofile", Confirmed);
+    assert!(got.limit_value == Some(1024) && got.fix.unwrap().contains("2048"));
+    check(&emfile, &[("rlimit.nofile", Some(1024), Some(1006))], "rlimit.nofile", Confirmed);
+    check(&emfile, &[("rlimit.nofile", Some(1024), Some(500))], "rlimit.nofile", Likely);
+    check(&emfile, &[("rlimit.nofile", Some(1024), None)], "rlimit.nofile", Likely);
+    check(&emfile, &[], "rlimit.nofile", Likely);
+    // A hard limit above fs.nr_open, which was lowered later.
+    let both = [("rlimit.nofile", Some(9000), Some(1020)), ("fs.nr_open", Some(1024), Some(1020))];
+    check(&emfile, &both, "fs.nr_open", Confirmed);
+    // Both the same: the errno means the process's own.
+    let both = [("rlimit.nofile", Some(1024), Some(1024)), ("fs.nr_open", Some(1024), Some(1024))];
+    check(&emfile, &both, "rlimit.nofile", Confirmed);
+}
+
+#[test]
+fn the_fix_carries_what_was_wanted() {
+    let emfile =
+        Observation { connections_wanted: Some(10_000), ..observed(End::Client, "socket", "EMFILE", 1000) };
+    let got = check(&emfile, &[("rlimit.nofile", Some(1024), Some(1024))], "rlimit.nofile", Confirmed);
+    assert!(got.fix.unwrap().contains("10241"));
+}
+
+#[test]
+fn files_of_the_machine() {
+    let enfile = observed(End::Target, "accept", "ENFILE", 5000);
+    check(&enfile, &[("fs.file-max", Some(10_000), Some(9_950))], "fs.file-max", Confirmed);
+    check(&enfile, &[("fs.file-max", Some(10_000), None)], "fs.file-max", Likely);
+    // accept(2) says ENFILE too when it gets no memory for a socket.
+    check(&enfile, &[("fs.file-max", Some(1_000_000), Some(500))], "unknown", Unknown);
+}
+
+#[test]
+fn ports() {
+    let range = [("net.ipv4.ip_local_port_range", Some(28_232), None)];
+    let at = |count, pairs| Observation {
+        address_pairs: pairs,
+        ..observed(End::Client, "connect", "EADDRNOTAVAIL", count)
+    };
+    check(&at(28_232, Some(1)), &range, PORT_RANGE, Confirmed);
+    check(&at(84_600, Some(3)), &range, PORT_RANGE, Confirmed);
+    check(&at(20_000, Some(1)), &range, PORT_RANGE, Likely);
+    check(&at(28_232, None), &range, PORT_RANGE, Likely);
+    // With nothing open, an address that is not there is as good a cause.
+    check(&at(0, Some(1)), &range, "unknown", Unknown);
+    check(&at(0, None), &range, "unknown", Unknown);
+    check(&at(28_232, Some(4)), &range, "unknown", Unknown);
+    check(&observed(End::Target, "connect", "EADDRNOTAVAIL", 28_232), &range, "unknown", Unknown);
+}
+
+#[test]
+fn a_thread_that_cannot_be_made_is_the_limit_that_is_full() {
+    let spawn = observed(End::Target, "spawn", "EAGAIN", 32_446);
+    let mut figures = [
+        ("rlimit.nproc", None, None),
+        ("kernel.threads-max", Some(192_731), Some(32_530)),
+        ("kernel.pid_max", Some(32_768), Some(32_760)),
+        ("vm.max_map_count", Some(1_000_000), Some(129_000)),
+        ("cgroup.pids.max", None, None),
+        ("cgroup.memory.max", Some(1 << 40), Some(1 << 30)),
+        ("memory.available", Some(1 << 40), Some(1 << 33)),
+        ("rlimit.as", None, Some(1 << 38)),
+    ];
+    check(&spawn, &figures, "kernel.pid_max", Confirmed);
+    figures[4] = ("cgroup.pids.max", Some(32_500), Some(32_500));
+    check(&spawn, &figures, "unknown", Unknown);
+    figures[2] = ("kernel.pid_max", Some(32_768), Some(32_700));
+    check(&spawn, &figures, "cgroup.pids.max", Likely);
+    figures[2] = ("kernel.pid_max", Some(4_194_304), Some(32_530));
+    check(&spawn, &figures, "cgroup.pids.max", Confirmed);
+    figures[4] = ("cgroup.pids.max", None, None);
+    let got = check(&spawn, &figures, "unknown", Unknown);
+    assert!(got.evidence.len() > 5 && got.fix.is_none(), "says what it looked at");
+    figures[5] = ("cgroup.memory.max", Some(1 << 30), Some(1 << 30));
+    check(&spawn, &figures, "cgroup.memory.max", Likely);
+    check(&spawn, &[], "unknown", Unknown);
+}
+
+#[test]
+fn the_targets_own_bound() {
+    let got = check(
+        &observed(End::Target, "accept", "max_connections", 50),
+        &[],
+        TARGET_MAX_CONNECTIONS,
+        Confirmed,
+    );
+    assert!(got.fix.is_some());
+}
+
+#[test]
+fn silence_is_the_backlog_only_where_the_counter_says_so() {
+    let counted = |overflows, drops| MachineUsage {
+        listen_overflows: overflows,
+        listen_drops: drops,
+        ..MachineUsage::default()
+    };
+    let before = counted(Some(5), Some(5));
+    let somaxconn = readings(&[("net.core.somaxconn", Some(4096), None)]);
+    let silent = observed(End::Client, "connect", "timeout", 900);
+    let name = |observation: &Observation<'_>, after: &MachineUsage, readings: &[LimitReading]| {
+        let got = classify(observation, readings, Some((&before, after)));
+        (got.limit_name(), got.confidence, got.limit_value)
+    };
+    let grown = counted(Some(8), Some(8));
+    assert_eq!(name(&silent, &grown, &somaxconn), ("net.core.somaxconn", Likely, Some(4096)));
+    assert_eq!(name(&silent, &grown, &[]), ("net.core.somaxconn", Likely, None));
+    let short = Observation { backlog: Some(128), ..silent.clone() };
+    assert_eq!(name(&short, &grown, &somaxconn), (TARGET_BACKLOG, Likely, Some(128)));
+    for after in [counted(Some(5), Some(9)), counted(None, Some(9)), counted(Some(1), Some(1))] {
+        assert_eq!(name(&silent, &after, &somaxconn), ("unknown", Unknown, None));
+    }
+    assert_eq!(classify(&silent, &somaxconn, None).limit, None);
+    // A later timeout is no handshake.
+    let verify = observed(End::Client, "verify", "timeout", 900);
+    assert_eq!(name(&verify, &grown, &somaxconn), ("unknown", Unknown, None));
+}
+
+#[test]
+fn refusals_and_resets_name_nothing() {
+    let full: Vec<_> = LIMITS.iter().map(|limit| (limit.name, Some(10), Some(10))).collect();
+    for errno in ["ECONNREFUSED", "ECONNRESET", "EPIPE", "closed", "mismatch", "EHOSTUNREACH"] {
+        for phase in ["connect", "verify", "accept", "request", "spawn"] {
+            check(&observed(End::Client, phase, errno, 10), &full, "unknown", Unknown);
+        }
+    }
+}
+
+#[test]
+fn every_limit_can_be_confirmed_or_at_least_named() {
+    for limit in LIMITS.iter().filter(|limit| limit.name != SOMAXCONN) {
+        let symptom = limit.symptoms[0];
+        let phase = if symptom.phase == "*" { "socket" } else { symptom.phase };
+        let end = if limit.binds.includes(End::Client) { End::Client } else { End::Target };
+        let observation =
+            Observation { address_pairs: Some(1), ..observed(end, phase, symptom.errno, 5_000) };
+        let got = classify(&observation, &readings(&[(limit.name, Some(5_000), Some(5_000))]), None);
+        assert_eq!(got.limit, Some(limit.name));
+        assert!(got.fix.is_some());
+    }
+}

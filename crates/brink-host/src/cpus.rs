@@ -1,0 +1,86 @@
+//! Which CPUs a thread may run on. Must not decide which ones it should.
+
+use std::io;
+
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+/// CPUs that the calling thread may run on, in rising order: sched_getaffinity(2).
+///
+/// # Errors
+/// `EINVAL` on a kernel built for more than 1,024 CPUs, whose masks do not fit.
+pub fn allowed() -> io::Result<Vec<usize>> {
+    let set = sched_getaffinity(None)?;
+    Ok((0..CpuSet::MAX_CPU).filter(|&cpu| set.is_set(cpu)).collect())
+}
+
+/// Keeps the calling thread, and all threads it makes later, on these CPUs: sched_setaffinity(2).
+///
+/// Threads that run already keep what they have, so call it before making any.
+///
+/// # Errors
+/// `InvalidInput` for an empty list or a number of 1,024 and above; `EINVAL` where none of the
+/// CPUs is both online and in the control group's cpuset. CPUs that do not exist beside others
+/// that do are dropped by the kernel without a word, so this compares and says which: `NotFound`.
+pub fn pin(cpus: &[usize]) -> io::Result<()> {
+    let mut set = CpuSet::new();
+    for &cpu in cpus {
+        if cpu >= CpuSet::MAX_CPU {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("CPU {cpu} is out of range: at most {}", CpuSet::MAX_CPU - 1),
+            ));
+        }
+        set.set(cpu);
+    }
+    if cpus.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "no CPU to run on"));
+    }
+    let before = sched_getaffinity(None)?;
+    sched_setaffinity(None, &set)?;
+    let after = sched_getaffinity(None)?;
+    let missing: Vec<usize> = cpus.iter().copied().filter(|&cpu| !after.is_set(cpu)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    sched_setaffinity(None, &before)?;
+    Err(io::Error::new(
+        io::ErrorKind::NotFound,
+        format!("CPUs {missing:?} cannot be used here: offline, absent, or outside the cpuset"),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pins_the_thread_and_those_it_makes() {
+        let before = allowed().unwrap();
+        let last = *before.last().unwrap();
+        std::thread::spawn(move || {
+            pin(&[last]).unwrap();
+            assert_eq!(allowed().unwrap(), [last]);
+            assert_eq!(std::thread::spawn(allowed).join().unwrap().unwrap(), [last]);
+        })
+        .join()
+        .unwrap();
+        assert_eq!(allowed().unwrap(), before, "other threads keep their CPUs");
+    }
+
+    #[test]
+    fn refuses_cpus_that_are_not_there() {
+        std::thread::spawn(|| {
+            let before = allowed().unwrap();
+            assert_eq!(pin(&[]).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+            assert_eq!(pin(&[1 << 20]).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+            let absent = (0..CpuSet::MAX_CPU).rev().find(|cpu| !before.contains(cpu)).unwrap();
+            if !std::path::Path::new(&format!("/sys/devices/system/cpu/cpu{absent}")).exists() {
+                assert!(pin(&[absent]).is_err());
+                assert!(pin(&[before[0], absent]).is_err());
+            }
+            assert_eq!(allowed().unwrap(), before, "a refusal changes nothing");
+        })
+        .join()
+        .unwrap();
+    }
+}

@@ -1,0 +1,256 @@
+//! Limits of getrlimit(2). They are read from /proc/PID/limits, which tells them for any process.
+
+use std::fs;
+
+use super::{Binds, Figures, Limit, Scope, Symptom};
+use crate::proc_tree::{ProcTree, field};
+use crate::usage::ProcessSampler;
+
+pub(super) const NOFILE: &str = "rlimit.nofile";
+/// Processes looked through at most to count a user's threads.
+const PROCESSES_MAX: usize = 20_000;
+/// Bits of `CapEff`: include/uapi/linux/capability.h.
+pub(super) const CAP_SYS_ADMIN: u64 = 1 << 21;
+const CAP_SYS_RESOURCE: u64 = 1 << 24;
+
+pub(super) const NOFILE_ROW: Limit = Limit {
+    name: NOFILE,
+    unit: "descriptors",
+    binds: Binds::Both,
+    scope: Scope::Process,
+    summary: "descriptors of one process; each connection takes one (soft limit; both ends raise it to the hard one)",
+    read: |tree| {
+        let mut figures = if tree.pid().is_none() {
+            // Takes no descriptor, since this is read when there may be none left.
+            let (value, hard) = crate::rlimit::nofile();
+            let note = value.is_none().then(|| "unlimited".to_owned());
+            Figures { value, hard, used: None, source: "getrlimit RLIMIT_NOFILE".to_owned(), note }
+        } else {
+            rlimit(tree, "Max open files")
+        };
+        figures.used = sampler(tree).fds();
+        figures
+    },
+    need: |need| Some(need.fds()),
+    symptoms: &[Symptom::proves("*", "EMFILE")],
+    fix: |needed| {
+        format!(
+            "as root: `prlimit --pid $$ --nofile={needed}:{needed}` in the shell that starts it; to keep it, \
+             `* hard nofile {needed}` in /etc/security/limits.d/brink.conf and log in again (`ulimit -Hn` shows it)"
+        )
+    },
+};
+
+pub(super) const NPROC_ROW: Limit = Limit {
+    name: "rlimit.nproc",
+    unit: "threads",
+    binds: Binds::Both,
+    scope: Scope::Shared,
+    summary: "processes and threads of one user; does not bind root, CAP_SYS_RESOURCE or CAP_SYS_ADMIN",
+    read: read_nproc,
+    need: |need| (need.threads_per_connection > 0 || need.beside.is_some()).then(|| need.threads()),
+    symptoms: &[Symptom::allows("spawn", "EAGAIN")],
+    fix: |needed| {
+        format!(
+            "as root: `prlimit --pid $$ --nproc={needed}:{needed}` in the shell that starts it; to keep it, \
+             `* - nproc {needed}` in /etc/security/limits.d/brink.conf and log in again"
+        )
+    },
+};
+
+pub(super) const AS_ROW: Limit = Limit {
+    name: "rlimit.as",
+    unit: "bytes",
+    binds: Binds::Both,
+    scope: Scope::Process,
+    summary: "address space of one process; thread stacks count whole, touched or not",
+    read: |tree| {
+        let mut figures = rlimit(tree, "Max address space");
+        figures.used = sampler(tree).sample().virtual_bytes;
+        figures
+    },
+    need: |need| need.virtual_bytes(),
+    symptoms: &[Symptom::allows("spawn", "EAGAIN"), Symptom::allows("spawn", "ENOMEM")],
+    fix: |needed| {
+        format!(
+            "as root: `prlimit --pid $$ --as={needed}:{needed}` in the shell that starts it, or smaller stacks (`--stack-size`)"
+        )
+    },
+};
+
+fn sampler(tree: &ProcTree) -> ProcessSampler {
+    ProcessSampler::in_tree(tree)
+}
+
+/// Soft and hard value of one line of /proc/PID/limits, whose names hold spaces:
+/// `Max open files            1024                 524288               files`.
+fn rlimit(tree: &ProcTree, name: &str) -> Figures {
+    let source = format!("/proc/{}/limits, {name}", tree.process());
+    let Some(text) = tree.read_process("limits") else {
+        return Figures::unknown(source, "cannot be read");
+    };
+    let Some((soft, hard)) = parse(&text, name) else {
+        return Figures::unknown(source, "not in the expected form");
+    };
+    let note = soft.is_none().then(|| "unlimited".to_owned());
+    Figures { value: soft, hard, used: None, source, note }
+}
+
+/// Soft and hard value, `None` inside for unlimited; `None` outside where there is no such line.
+fn parse(text: &str, name: &str) -> Option<(Option<u64>, Option<u64>)> {
+    fn value(word: &str) -> Option<Option<u64>> {
+        if word == "unlimited" { Some(None) } else { word.parse().ok().map(Some) }
+    }
+    let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
+    let mut words = rest.split_whitespace();
+    Some((value(words.next()?)?, value(words.next()?)?))
+}
+
+/// What the kernel's capable() would grant a process.
+pub(super) struct Rights {
+    /// The root user of the machine, rather than of a user namespace.
+    pub(super) is_root: bool,
+    capabilities: u64,
+}
+
+impl Rights {
+    /// Rights count only in the first user namespace, whose uid_map is the identity
+    /// (user_namespaces(7)). `None` where they cannot be told.
+    pub(super) fn of(tree: &ProcTree) -> Option<Self> {
+        let map = tree.read_process("uid_map")?;
+        if map.split_whitespace().collect::<Vec<_>>() != ["0", "0", "4294967295"] {
+            return Some(Self { is_root: false, capabilities: 0 });
+        }
+        let status = tree.read_process("status")?;
+        let hex = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
+        Some(Self {
+            is_root: field(&status, "Uid:")? == 0,
+            capabilities: u64::from_str_radix(hex.trim(), 16).ok()?,
+        })
+    }
+
+    /// Whether any of these capabilities is effective.
+    pub(super) fn has(&self, any: u64) -> bool {
+        self.capabilities & any != 0
+    }
+}
+
+/// kernel/fork.c, copy_process: the limit is not enforced for the root user of the machine nor
+/// with CAP_SYS_RESOURCE or CAP_SYS_ADMIN in the first user namespace.
+fn read_nproc(tree: &ProcTree) -> Figures {
+    let mut figures = rlimit(tree, "Max processes");
+    if figures.value.is_none() {
+        return figures;
+    }
+    let status = tree.read_process("status");
+    let uid = status.as_ref().and_then(|status| field(status, "Uid:"));
+    let Some(rights) = Rights::of(tree) else {
+        let set = figures.value.take();
+        figures.note = Some(format!(
+            "cannot tell whether it binds this process (it is set to {})",
+            set.unwrap_or_default()
+        ));
+        return figures;
+    };
+    if rights.is_root || rights.has(CAP_SYS_ADMIN | CAP_SYS_RESOURCE) {
+        let set = figures.value.take();
+        figures.note = Some(format!(
+            "does not bind root, CAP_SYS_RESOURCE or CAP_SYS_ADMIN (it is set to {})",
+            set.unwrap_or_default()
+        ));
+        return figures;
+    }
+    figures.used = uid.and_then(|uid| threads_of(tree, uid));
+    figures.note = Some(if figures.used.is_some() {
+        "in use: threads of this real user that /proc shows; the kernel counts per user namespace".to_owned()
+    } else {
+        "use not counted: /proc cannot be listed, or holds too many processes".to_owned()
+    });
+    figures
+}
+
+/// Threads of all processes with this real uid.
+fn threads_of(tree: &ProcTree, uid: u64) -> Option<u64> {
+    let mut sum = 0_u64;
+    let mut processes = 0;
+    for entry in fs::read_dir(tree.path(".")).ok()? {
+        let entry = entry.ok()?;
+        if !entry.file_name().to_string_lossy().starts_with(|first: char| first.is_ascii_digit()) {
+            continue;
+        }
+        processes += 1;
+        if processes > PROCESSES_MAX {
+            return None;
+        }
+        // One that ended in the meantime has no threads.
+        let Ok(status) = fs::read(entry.path().join("status")) else { continue };
+        let status = String::from_utf8_lossy(&status);
+        if field(&status, "Uid:") == Some(uid) {
+            sum += field(&status, "Threads:").unwrap_or(1); // a zombie still counts as one
+        }
+    }
+    Some(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proc_tree::fixture;
+
+    const LIMITS_FILE: &str = "Limit                     Soft Limit           Hard Limit           Units     \n\
+        Max processes             50                   60                   processes \n\
+        Max open files            1024                 524288               files     \n\
+        Max address space         unlimited            unlimited            bytes     \n";
+
+    fn status(uid: u32, capabilities: &str, threads: u32) -> String {
+        format!("Name:\tx\nUid:\t{uid}\t0\t0\t0\nThreads:\t{threads}\nCapEff:\t{capabilities}\n")
+    }
+
+    #[test]
+    fn reads_soft_and_hard() {
+        assert_eq!(parse(LIMITS_FILE, "Max open files"), Some((Some(1024), Some(524_288))));
+        assert_eq!(parse(LIMITS_FILE, "Max address space"), Some((None, None)));
+        assert_eq!(parse(LIMITS_FILE, "Max locked memory"), None);
+        assert_eq!(parse("Max open files x y", "Max open files"), None);
+        let (_dir, tree) = fixture(&[("proc/7/limits", LIMITS_FILE)]);
+        assert_eq!((AS_ROW.read)(&tree).note.as_deref(), Some("unlimited"));
+    }
+
+    #[test]
+    fn nproc_counts_threads_of_the_same_real_user() {
+        let (own, other, root) = (status(1000, "0", 30), status(1000, "0", 4), status(0, "0", 99));
+        let (_dir, tree) = fixture(&[
+            ("proc/7/limits", LIMITS_FILE),
+            ("proc/7/uid_map", "         0          0 4294967295\n"),
+            ("proc/7/status", &own),
+            ("proc/8/status", &other),
+            ("proc/9/status", &root),
+            ("proc/sys/x", ""),
+        ]);
+        let figures = read_nproc(&tree);
+        assert_eq!((figures.value, figures.hard, figures.used), (Some(50), Some(60), Some(34)));
+    }
+
+    #[test]
+    fn nproc_does_not_bind_the_privileged() {
+        let (whole, part) = ("0 0 4294967295\n", "0 100000 65536\n");
+        for (uid, capabilities, map, binds) in [
+            (0, "0", whole, false),
+            (1000, "0000000001000000", whole, false),
+            (1000, "0000000000200000", whole, false),
+            (1000, "00000000feffffff", part, true), // capabilities of a user namespace do not count
+            (0, "0", part, true),                   // nor does its root
+            (1000, "00000000000000c0", whole, true),
+        ] {
+            let status = status(uid, capabilities, 1);
+            let (_dir, tree) = fixture(&[
+                ("proc/7/limits", LIMITS_FILE),
+                ("proc/7/uid_map", map),
+                ("proc/7/status", &status),
+            ]);
+            let figures = read_nproc(&tree);
+            assert_eq!(figures.value.is_some(), binds, "uid {uid}, {capabilities}, {map}");
+            assert!(figures.note.is_some());
+        }
+    }
+}

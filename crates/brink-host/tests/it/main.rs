@@ -1,0 +1,7 @@
+//! Sockets and processes as the kernel really treats them.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod descriptors;
+mod parent;
+mod sockets;

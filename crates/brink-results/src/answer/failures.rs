@@ -1,0 +1,83 @@
+//! What did not come to a valid result, in words: which limit, at which end, and the command that lifts it.
+//!
+//! Repeats what the results say. Must not infer a limit.
+
+use brink_wire::value::format_count;
+
+use crate::answer::table::{printable, verdict_name};
+use crate::schema::{CaseResult, Confidence, End, FailurePoint, Verdict};
+use crate::store::RunData;
+
+/// One sentence for each result that is not valid.
+#[must_use]
+pub fn not_valid(results: &[&CaseResult]) -> Vec<String> {
+    results.iter().filter(|r| r.validity.verdict != Verdict::Valid).map(|r| one(r)).collect()
+}
+
+/// Which planned cases have no result.
+#[must_use]
+pub fn missing(run: &RunData) -> Option<String> {
+    let missing = run.missing();
+    let planned = run.plan.as_ref()?.cases.len();
+    (!missing.is_empty()).then(|| {
+        let (shown, rest) = missing.split_at(missing.len().min(8));
+        let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+        let names = printable(&shown.join(", "));
+        format!("{} of {planned} planned cases have no result: {names}{more}.", missing.len())
+    })
+}
+
+fn one(result: &CaseResult) -> String {
+    let verdict = verdict_name(result.validity.verdict);
+    let asked = format_count(result.connections.requested);
+    let mut text = format!("{}, {asked} connections: {verdict}", printable(&result.case.target.label));
+    if let Some(point) = &result.failure_point {
+        let opened = format_count(result.connections.opened);
+        text.push_str(&format!("; {opened} opened. {}", point_sentence(point)));
+    } else {
+        let reasons = &result.validity.reasons;
+        let why = reasons.first().map_or("the result gives no reason", String::as_str);
+        text.push_str(&format!(": {}.", printable(why)));
+    }
+    text
+}
+
+/// `Gave way at 9 connections: target, spawn EAGAIN; limit kernel.pid_max = 32,768 (confirmed). To lift it: sysctl ..`
+#[must_use]
+pub fn point_sentence(point: &FailurePoint) -> String {
+    let end = end_name(point.end);
+    let mut text = format!(
+        "Gave way at {} connections: {end}, {} {}; ",
+        format_count(point.at_connections),
+        point.phase,
+        point.errno
+    );
+    let value = point.limit_value.map_or(String::new(), |v| format!(" = {}", format_count(v)));
+    text.push_str(&match point.confidence {
+        Confidence::Unknown => "no limit can be named.".to_owned(),
+        sure => format!("limit {}{value} ({}).", point.limit, confidence_name(sure)),
+    });
+    if let Some(fix) = &point.fix {
+        text.push_str(&format!(" To lift it: {fix}"));
+    }
+    printable(&text)
+}
+
+/// As in the result file.
+#[must_use]
+pub fn end_name(end: End) -> &'static str {
+    match end {
+        End::Client => "client",
+        End::Target => "target",
+    }
+}
+
+/// As in the result file.
+#[must_use]
+pub fn confidence_name(confidence: Confidence) -> &'static str {
+    match confidence {
+        Confidence::Confirmed => "confirmed",
+        Confidence::Likely => "likely",
+        Confidence::Unknown => "unknown",
+    }
+}

@@ -1,0 +1,201 @@
+//! Axes: from values to a range, ticks and pixels.
+//!
+//! Pure arithmetic. Must not draw.
+
+use brink_wire::value::{format_bytes, format_count, format_ns};
+
+/// What an axis counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// Things, or things per second.
+    Count,
+    /// Bytes, ticks at powers of two.
+    Bytes,
+    /// Nanoseconds.
+    Ns,
+}
+
+/// An axis before the values are known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Axis {
+    /// What is along it.
+    pub title: String,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Kind {
+    Log(Unit),
+    Linear(Unit),
+    Categories(Vec<String>),
+}
+
+impl Axis {
+    /// Logarithmic: values at or below zero cannot be on it.
+    #[must_use]
+    pub fn log(title: &str, unit: Unit) -> Self {
+        Self { title: title.to_owned(), kind: Kind::Log(unit) }
+    }
+
+    /// Linear, from zero.
+    #[must_use]
+    pub fn linear(title: &str, unit: Unit) -> Self {
+        Self { title: title.to_owned(), kind: Kind::Linear(unit) }
+    }
+
+    /// One row for each name: the values are their places in the list.
+    #[must_use]
+    pub fn categories(title: &str, names: &[String]) -> Self {
+        Self { title: title.to_owned(), kind: Kind::Categories(names.to_vec()) }
+    }
+
+    /// Whether it is logarithmic.
+    #[must_use]
+    pub fn is_log(&self) -> bool {
+        matches!(self.kind, Kind::Log(_))
+    }
+
+    /// Whether the value has a place on it.
+    #[must_use]
+    pub fn takes(&self, value: f64) -> bool {
+        value.is_finite() && (value > 0.0 || !self.is_log())
+    }
+
+    /// The axis fitted to values, all of which it takes. Without values, to 1.
+    #[must_use]
+    pub fn fit(&self, values: &[f64]) -> Scale {
+        let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+        let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let (low, high) = if low <= high { (low, high) } else { (1.0, 1.0) };
+        match &self.kind {
+            Kind::Log(unit) => log_scale(low, high, *unit),
+            Kind::Linear(unit) => linear_scale(low, high, *unit),
+            Kind::Categories(names) => {
+                let ticks = names.iter().enumerate().map(|(i, name)| (i as f64, name.clone())).collect();
+                // Downwards, as one reads.
+                Scale { log: false, low: names.len() as f64 - 0.5, high: -0.5, ticks }
+            }
+        }
+    }
+}
+
+/// An axis that knows its range.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scale {
+    log: bool,
+    low: f64,
+    high: f64,
+    /// Where a line is drawn, and what is written there.
+    pub ticks: Vec<(f64, String)>,
+}
+
+impl Scale {
+    /// The place of a value between two pixels, kept between them.
+    #[must_use]
+    pub fn pixel(&self, value: f64, from: i32, to: i32) -> i32 {
+        let place = if self.log {
+            (value.max(f64::MIN_POSITIVE) / self.low).ln() / (self.high / self.low).ln()
+        } else {
+            (value - self.low) / (self.high - self.low)
+        };
+        from + (f64::from(to - from) * place.clamp(0.0, 1.0)).round() as i32
+    }
+}
+
+/// Ticks that fit on an axis of a small panel.
+const TICKS_MAX: usize = 6;
+
+fn log_scale(low: f64, high: f64, unit: Unit) -> Scale {
+    // A tenth of the range beyond its ends, and never less than a factor of ten in all.
+    let spread = ((10.0 / (high / low)).max(1.0).sqrt() * (high / low).powf(0.06)).max(1.15);
+    let (low, high) = (low / spread, high * spread);
+    let ticks = match unit {
+        Unit::Bytes => powers(2.0, &[1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20], low, high),
+        Unit::Count | Unit::Ns => {
+            let decades = powers(10.0, &[1, 2, 3, 4, 6], low, high);
+            if decades.len() >= 3 { decades } else { one_two_five(low, high) }
+        }
+    };
+    Scale { log: true, low, high, ticks: ticks.into_iter().map(|v| (v, tick_text(v, unit))).collect() }
+}
+
+/// The powers of a base in a range, at the narrowest step of exponents that leaves few enough.
+fn powers(base: f64, steps: &[i32], low: f64, high: f64) -> Vec<f64> {
+    let first = low.log(base).ceil() as i32;
+    let last = high.log(base).floor() as i32;
+    let at = |step: i32| -> Vec<f64> {
+        (first..=last).filter(|e| e.rem_euclid(step) == 0).map(|e| base.powi(e)).collect()
+    };
+    let mut all = steps.iter().map(|&step| at(step));
+    all.clone().find(|ticks| ticks.len() <= TICKS_MAX).unwrap_or_else(|| all.next_back().unwrap_or_default())
+}
+
+fn one_two_five(low: f64, high: f64) -> Vec<f64> {
+    let first = low.log10().floor() as i32;
+    let last = high.log10().floor() as i32;
+    let all = (first..=last).flat_map(|e| [1.0, 2.0, 5.0].map(|m| m * 10f64.powi(e)));
+    all.filter(|v| (low..=high).contains(v)).collect()
+}
+
+fn linear_scale(low: f64, high: f64, unit: Unit) -> Scale {
+    let low = low.min(0.0);
+    let high = if high > low { high + (high - low) * 0.08 } else { low + 1.0 };
+    let rough = (high - low) / TICKS_MAX as f64;
+    let decade = 10f64.powf(rough.log10().floor());
+    let step = [1.0, 2.0, 5.0, 10.0].map(|m| m * decade).into_iter().find(|s| *s >= rough).unwrap_or(rough);
+    let first = (low / step).ceil() as i64;
+    let last = (high / step).floor() as i64;
+    let ticks = (first..=last).map(|i| i as f64 * step).map(|v| (v, tick_text(v, unit))).collect();
+    Scale { log: false, low, high, ticks }
+}
+
+fn tick_text(value: f64, unit: Unit) -> String {
+    match unit {
+        Unit::Bytes => format_bytes(value).replace(".0 ", " "),
+        Unit::Ns => format_ns(value).replace(".0 ", " "),
+        Unit::Count if value >= 0.0 && value.fract() == 0.0 => format_count(value as u64),
+        Unit::Count => format!("{value}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(axis: &Axis, values: &[f64]) -> Vec<String> {
+        axis.fit(values).ticks.into_iter().map(|t| t.1).collect()
+    }
+
+    #[test]
+    fn decades_and_powers_of_two() {
+        let count = Axis::log("", Unit::Count);
+        assert_eq!(texts(&count, &[10.0, 10_000.0]), ["10", "100", "1,000", "10,000"]);
+        let bytes = Axis::log("", Unit::Bytes);
+        assert_eq!(texts(&bytes, &[100.0, 1e8]), ["256 B", "4 KiB", "64 KiB", "1 MiB", "16 MiB"]);
+        assert_eq!(texts(&Axis::log("", Unit::Ns), &[1.1e6, 1e9]), ["1 ms", "10 ms", "100 ms", "1 s"]);
+    }
+
+    #[test]
+    fn a_single_value_is_in_the_middle() {
+        let scale = Axis::log("", Unit::Count).fit(&[10.0]);
+        assert_eq!(scale.pixel(10.0, 0, 100), 50);
+        assert!(scale.ticks.len() >= 3, "{scale:?}");
+    }
+
+    #[test]
+    fn no_value_makes_no_fault() {
+        for axis in [Axis::log("", Unit::Bytes), Axis::linear("", Unit::Ns), Axis::categories("", &[])] {
+            let scale = axis.fit(&[]);
+            assert!(scale.ticks.len() < 10 && (0..=100).contains(&scale.pixel(1.0, 0, 100)), "{scale:?}");
+        }
+    }
+
+    #[test]
+    fn pixels_stay_inside() {
+        let scale = Axis::log("", Unit::Count).fit(&[1.0, 1000.0]);
+        assert_eq!(scale.pixel(-5.0, 10, 90), 10);
+        assert_eq!(scale.pixel(1e300, 10, 90), 90);
+        let linear = Axis::linear("", Unit::Count).fit(&[0.0, 100.0]);
+        assert_eq!(linear.ticks[1].1, "20");
+    }
+}

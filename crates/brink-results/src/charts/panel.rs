@@ -1,0 +1,354 @@
+//! One plot: axes with units, grid, legend, series with markers and intervals, drawn as SVG.
+//!
+//! Knows pixels and nothing of results. No fonts are measured: the reader's own are used, so
+//! text is placed by its anchors and by a rough width.
+
+use plotters::backend::SVGBackend;
+use plotters::coord::Shift;
+use plotters::element::{Circle, PathElement, Polygon, Rectangle, Text};
+use plotters::prelude::{DrawingArea, IntoDrawingArea as _};
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::{FontFamily, FontStyle, IntoFont as _, ShapeStyle, TextStyle};
+
+use crate::charts::axis::{Axis, Scale};
+use crate::charts::theme::{GRID, INK, MUTED, Role, SERIES};
+
+/// Width of a panel in pixels.
+pub const WIDTH: u32 = 480;
+/// Height of a panel in pixels.
+pub const HEIGHT: u32 = 340;
+/// Room for the labels of the y axis: at least, and at most.
+const LEFT_PX: (i32, i32) = (84, 220);
+const RIGHT: i32 = WIDTH as i32 - 18;
+const BOTTOM: i32 = HEIGHT as i32 - 46;
+const LEGEND_TOP: i32 = 50;
+const LEGEND_ROW: i32 = 18;
+const TEXT_PX: f64 = 12.0;
+/// Rough width of a character at [`TEXT_PX`].
+const CHARACTER_PX: i32 = 7;
+
+/// One plot.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Panel {
+    /// Above it.
+    pub title: String,
+    /// Across.
+    pub x: Axis,
+    /// Up.
+    pub y: Axis,
+    /// In the order of the legend.
+    pub series: Vec<Series>,
+}
+
+/// Points that belong together.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Series {
+    /// In the legend.
+    pub label: String,
+    /// Colour, and with it the shape of the markers.
+    pub colour: Colour,
+    /// What joins the points.
+    pub line: Line,
+    /// Whether the legend names it.
+    pub in_legend: bool,
+    /// In the order in which they are joined.
+    pub points: Vec<Point>,
+}
+
+/// What joins the points of a series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Line {
+    /// Nothing.
+    None,
+    /// A line with markers.
+    Solid,
+    /// A dashed line without markers: a reference, not a measurement.
+    Dashed,
+}
+
+/// The colour of a series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Colour {
+    /// That of text.
+    Ink,
+    /// By place; past the palette they return with other markers.
+    Series(usize),
+}
+
+impl Colour {
+    fn role(self) -> Role {
+        match self {
+            Self::Ink => INK,
+            Self::Series(i) => SERIES[i % SERIES.len()],
+        }
+    }
+
+    /// Half the size of a marker.
+    fn marker_px(self) -> i32 {
+        match self {
+            Self::Ink => 3,
+            Self::Series(i) => 5 - i.min(2) as i32,
+        }
+    }
+
+    fn marker(self) -> usize {
+        match self {
+            Self::Ink => 0,
+            Self::Series(i) => (i + i / SERIES.len()) % MARKERS,
+        }
+    }
+}
+
+/// A value, which may have an interval either way.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Point {
+    /// Across.
+    pub x: f64,
+    /// Up.
+    pub y: f64,
+    /// Interval of `x`.
+    pub interval_x: Option<[f64; 2]>,
+    /// Interval of `y`.
+    pub interval_y: Option<[f64; 2]>,
+    /// Not valid: hollow, and not joined to the others.
+    pub valid: bool,
+}
+
+impl Point {
+    /// A point without interval.
+    #[must_use]
+    pub fn new(x: f64, y: f64, valid: bool) -> Self {
+        Self { x, y, interval_x: None, interval_y: None, valid }
+    }
+}
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type Drawn = Result<(), Box<dyn std::error::Error>>;
+type Pixel = (i32, i32);
+
+impl Panel {
+    /// The SVG, in the placeholder colours of `theme`.
+    #[must_use]
+    pub fn draw(&self) -> String {
+        let mut svg = String::new();
+        let drawn = {
+            let area = SVGBackend::with_string(&mut svg, (WIDTH, HEIGHT)).into_drawing_area();
+            self.draw_on(&area).and_then(|()| Ok(area.present()?))
+        };
+        match drawn {
+            Ok(()) => svg,
+            // Writing to memory does not fail; if it did, the reader must not take an empty plot for a result.
+            Err(error) => {
+                format!("<svg><text x=\"12\" y=\"20\">this chart could not be drawn: {error}</text></svg>")
+            }
+        }
+    }
+
+    fn draw_on(&self, area: &Area) -> Drawn {
+        text(area, &self.title, (12, 8), 15.0, INK, (HPos::Left, VPos::Top))?;
+        text(area, &self.y.title, (12, 29), TEXT_PX, MUTED, (HPos::Left, VPos::Top))?;
+        let middle = (LEFT_PX.0 + RIGHT) / 2;
+        text(area, &self.x.title, (middle, HEIGHT as i32 - 8), TEXT_PX, MUTED, (HPos::Center, VPos::Bottom))?;
+        let drawable = self.drawable();
+        let points = || drawable.iter().flat_map(|s| &s.points);
+        if points().next().is_none() {
+            return text(
+                area,
+                "no data",
+                (middle, HEIGHT as i32 / 2),
+                TEXT_PX,
+                MUTED,
+                (HPos::Center, VPos::Center),
+            );
+        }
+        let top = self.legend(area)? + 12;
+        let y = self.y.fit(&reach(points().map(|p| (p.y, p.interval_y)), &self.y));
+        let label_chars = y.ticks.iter().map(|tick| tick.1.chars().count()).max().unwrap_or(0);
+        let left = (label_chars as i32 * CHARACTER_PX + 16).clamp(LEFT_PX.0, LEFT_PX.1);
+        let x = self.x.fit(&reach(points().map(|p| (p.x, p.interval_x)), &self.x));
+        let frame = Frame { x, y, top, left };
+        frame.draw(area)?;
+        drawable.iter().try_for_each(|series| frame.series(area, series))
+    }
+
+    /// The series without the points that have no place on the axes.
+    fn drawable(&self) -> Vec<Series> {
+        let keep = |p: &&Point| self.x.takes(p.x) && self.y.takes(p.y);
+        let cut =
+            |s: &Series| Series { points: s.points.iter().filter(keep).cloned().collect(), ..s.clone() };
+        self.series.iter().map(cut).collect()
+    }
+
+    /// Draws the legend in as many rows as it needs, and gives the height at which it ends.
+    fn legend(&self, area: &Area) -> Result<i32, Box<dyn std::error::Error>> {
+        let (mut x, mut y) = (12, LEGEND_TOP + LEGEND_ROW / 2);
+        let mut entries: Vec<(&str, Option<&Series>)> =
+            self.series.iter().filter(|s| s.in_legend).map(|s| (s.label.as_str(), Some(s))).collect();
+        if self.series.iter().flat_map(|s| &s.points).any(|p| !p.valid) {
+            entries.push(("hollow: not valid", None));
+        }
+        let mut undrawn = self.series.iter().flat_map(|s| &s.points);
+        if undrawn.any(|p| !self.x.takes(p.x) || !self.y.takes(p.y)) {
+            entries.push(("not drawn: values at or below zero", None));
+        }
+        if entries.is_empty() {
+            return Ok(LEGEND_TOP - 8);
+        }
+        for (label, series) in entries {
+            let swatch = if series.is_some() { 26 } else { 0 };
+            let width = swatch + label.chars().count() as i32 * CHARACTER_PX + 14;
+            if x > 12 && x + width > RIGHT {
+                (x, y) = (12, y + LEGEND_ROW);
+            }
+            if let Some(series) = series {
+                let role = series.colour.role();
+                line(area, &[(x, y), (x + 20, y)], role, 2, series.line == Line::Dashed)?;
+                if series.line != Line::Dashed {
+                    marker(area, (x + 10, y), series.colour, true)?;
+                }
+            }
+            text(area, label, (x + swatch, y), TEXT_PX, INK, (HPos::Left, VPos::Center))?;
+            x += width;
+        }
+        Ok(y + LEGEND_ROW / 2)
+    }
+}
+
+/// All values with the ends of their intervals, as far as the axis takes them.
+fn reach<'a>(values: impl Iterator<Item = (f64, Option<[f64; 2]>)> + 'a, axis: &Axis) -> Vec<f64> {
+    let mut all: Vec<f64> = Vec::new();
+    for (value, interval) in values {
+        all.push(value);
+        for end in interval.into_iter().flatten().filter(|end| axis.takes(*end)) {
+            // An end near zero would stretch a logarithmic axis over many decades of nothing.
+            all.push(if axis.is_log() { end.max(value / 10.0) } else { end });
+        }
+    }
+    all
+}
+
+/// The part of a panel that has coordinates.
+struct Frame {
+    x: Scale,
+    y: Scale,
+    top: i32,
+    left: i32,
+}
+
+impl Frame {
+    fn at(&self, x: f64, y: f64) -> Pixel {
+        (self.x.pixel(x, self.left, RIGHT), self.y.pixel(y, BOTTOM, self.top))
+    }
+
+    fn draw(&self, area: &Area) -> Drawn {
+        for (value, label) in &self.x.ticks {
+            let x = self.x.pixel(*value, self.left, RIGHT);
+            line(area, &[(x, self.top), (x, BOTTOM)], GRID, 1, false)?;
+            text(area, label, (x, BOTTOM + 6), TEXT_PX, INK, (HPos::Center, VPos::Top))?;
+        }
+        for (value, label) in &self.y.ticks {
+            let y = self.y.pixel(*value, BOTTOM, self.top);
+            line(area, &[(self.left, y), (RIGHT, y)], GRID, 1, false)?;
+            text(area, label, (self.left - 8, y), TEXT_PX, INK, (HPos::Right, VPos::Center))?;
+        }
+        line(area, &[(self.left, self.top), (self.left, BOTTOM), (RIGHT, BOTTOM)], MUTED, 1, false)
+    }
+
+    fn series(&self, area: &Area, series: &Series) -> Drawn {
+        let role = series.colour.role();
+        let joined: Vec<Pixel> = series
+            .points
+            .iter()
+            .filter(|p| p.valid || series.line == Line::Dashed)
+            .map(|p| self.at(p.x, p.y))
+            .collect();
+        if series.line != Line::None {
+            line(area, &joined, role, 2, series.line == Line::Dashed)?;
+        }
+        if series.line == Line::Dashed && joined.len() > 1 {
+            return Ok(());
+        }
+        for point in &series.points {
+            let (x, y) = self.at(point.x, point.y);
+            if let Some([low, high]) = point.interval_x {
+                let (low, high) = (self.at(low, point.y).0, self.at(high, point.y).0);
+                line(area, &[(low, y), (high, y)], role, 2, false)?;
+                for end in [low, high] {
+                    line(area, &[(end, y - 5), (end, y + 5)], role, 2, false)?;
+                }
+            }
+            if let Some([low, high]) = point.interval_y {
+                let (low, high) = (self.at(point.x, low).1, self.at(point.x, high).1);
+                line(area, &[(x, low), (x, high)], role, 2, false)?;
+                for end in [low, high] {
+                    line(area, &[(x - 5, end), (x + 5, end)], role, 2, false)?;
+                }
+            }
+            marker(area, (x, y), series.colour, point.valid)?;
+        }
+        Ok(())
+    }
+}
+
+fn text(area: &Area, text: &str, at: Pixel, px: f64, role: Role, (h, v): (HPos, VPos)) -> Drawn {
+    // The backend writes size / 1.24 into the file.
+    let font = (FontFamily::SansSerif, px * 1.24, FontStyle::Normal).into_font();
+    let style = TextStyle::from(font).color(&role.placeholder).pos(Pos::new(h, v));
+    Ok(area.draw(&Text::new(text.to_owned(), at, style))?)
+}
+
+fn stroke(role: Role, width: u32) -> ShapeStyle {
+    ShapeStyle { color: role.placeholder.into(), filled: false, stroke_width: width }
+}
+
+/// A line through pixels; dashed ones are cut, since the writer knows no dashes.
+fn line(area: &Area, points: &[Pixel], role: Role, width: u32, dashed: bool) -> Drawn {
+    if points.len() < 2 {
+        return Ok(());
+    }
+    if !dashed {
+        return Ok(area.draw(&PathElement::new(points.to_vec(), stroke(role, width)))?);
+    }
+    for pair in points.windows(2) {
+        for piece in dashes(pair[0], pair[1]) {
+            area.draw(&PathElement::new(piece.to_vec(), stroke(role, width)))?;
+        }
+    }
+    Ok(())
+}
+
+/// Six pixels on, four off.
+fn dashes(from: Pixel, to: Pixel) -> Vec<[Pixel; 2]> {
+    let (dx, dy) = (f64::from(to.0 - from.0), f64::from(to.1 - from.1));
+    let length = dx.hypot(dy);
+    let at = |s: f64| {
+        let part = (s / length).min(1.0);
+        (from.0 + (dx * part).round() as i32, from.1 + (dy * part).round() as i32)
+    };
+    let starts = (0..).map(|i| f64::from(i) * 10.0).take_while(|s| *s < length);
+    starts.map(|s| [at(s), at(s + 6.0)]).collect()
+}
+
+const MARKERS: usize = 4;
+
+/// Circle, square, triangle, diamond: told apart without colour. Earlier series have larger ones, which
+/// stay in sight where a later series lies on top.
+fn marker(area: &Area, (x, y): Pixel, colour: Colour, filled: bool) -> Drawn {
+    let style = stroke(colour.role(), 2);
+    let style = if filled { style.filled() } else { style };
+    let r = colour.marker_px();
+    let mut shape = match colour.marker() {
+        0 => return Ok(area.draw(&Circle::new((x, y), r, style))?),
+        1 => {
+            let corners = [(x - r, y - r), (x + r, y + r)];
+            return Ok(area.draw(&Rectangle::new(corners, style))?);
+        }
+        2 => vec![(x, y - r - 1), (x + r + 1, y + r), (x - r - 1, y + r)],
+        _ => vec![(x, y - r - 1), (x + r + 1, y), (x, y + r + 1), (x - r - 1, y)],
+    };
+    if filled {
+        return Ok(area.draw(&Polygon::new(shape, style))?);
+    }
+    shape.push(shape[0]);
+    Ok(area.draw(&PathElement::new(shape, style))?)
+}

@@ -1,0 +1,266 @@
+//! The folder of a run: `plan.json`, one `NNN-<case>.json` per case, `report.html`.
+//!
+//! A file appears under its name only when it is complete and on disk. Must not know how a result came to be.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+
+use crate::schema::{CaseResult, PLAN_SCHEMA, Plan, RESULT_SCHEMA};
+
+/// Name of the plan in its folder.
+pub const PLAN_FILE: &str = "plan.json";
+/// Name of the report in its folder.
+pub const REPORT_FILE: &str = "report.html";
+/// Room for a case's name in a file name: Linux allows 255 bytes in all (`NAME_MAX`).
+const CASE_NAME_LEN_MAX: usize = 200;
+
+/// A run as read from its folder.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunData {
+    /// Where it was read from.
+    pub dir: PathBuf,
+    /// What was to be run; `None` if the folder has no plan.
+    pub plan: Option<Plan>,
+    /// What was run, in order.
+    pub results: Vec<CaseResult>,
+}
+
+impl RunData {
+    /// Names of the planned cases that have no result, in the order of the plan.
+    #[must_use]
+    pub fn missing(&self) -> Vec<&str> {
+        let planned = self.plan.iter().flat_map(|plan| &plan.cases);
+        let has = |name: &str| self.results.iter().any(|result| result.case.name == name);
+        planned.map(|case| case.name.as_str()).filter(|name| !has(name)).collect()
+    }
+}
+
+/// Why a folder cannot take a run.
+#[derive(Debug, Error)]
+pub enum RunDirError {
+    /// A file has that name.
+    #[error("{} is a file: name a folder for the results", .0.display())]
+    IsFile(PathBuf),
+    /// It would be overwritten.
+    #[error("{} already holds a run ({found}): name another folder", .dir.display())]
+    HoldsRun {
+        /// The folder.
+        dir: PathBuf,
+        /// The first file of a run in it.
+        found: String,
+    },
+    /// It, or a folder above it, cannot be made.
+    #[error("cannot create the folder {}: {source}", .dir.display())]
+    Create {
+        /// The folder.
+        dir: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It is there and cannot be listed.
+    #[error("cannot read the folder {}: {source}", .dir.display())]
+    Read {
+        /// The folder.
+        dir: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It is there and takes no file.
+    #[error("cannot write to the folder {}: {source}", .dir.display())]
+    Write {
+        /// The folder.
+        dir: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Why a file could not be written.
+#[derive(Debug, Error)]
+#[error("cannot write {}: {source}", .path.display())]
+pub struct WriteError {
+    /// The file.
+    pub path: PathBuf,
+    /// What went wrong.
+    pub source: io::Error,
+}
+
+/// Why a run could not be read.
+#[derive(Debug, Error)]
+pub enum ReadError {
+    /// The folder or a file in it could not be read.
+    #[error("cannot read {}: {source}", .path.display())]
+    Io {
+        /// The folder or file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The folder holds neither a plan nor a result.
+    #[error("{} holds no run: neither plan.json nor a result file", .0.display())]
+    NoRun(PathBuf),
+    /// A file is not JSON, or lacks a field, or has one of another type.
+    #[error("{}: {problem}", .path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with the field or the line.
+        problem: String,
+    },
+}
+
+/// Makes the folder of a run, with those above it, and proves that it can be written.
+///
+/// # Errors
+/// [`RunDirError`], each of which names the folder. Nothing of an earlier run is touched.
+pub fn create_run_dir(dir: &Path) -> Result<(), RunDirError> {
+    if dir.is_file() {
+        return Err(RunDirError::IsFile(dir.to_owned()));
+    }
+    fs::create_dir_all(dir).map_err(|source| RunDirError::Create { dir: dir.to_owned(), source })?;
+    let names = file_names(dir).map_err(|source| RunDirError::Read { dir: dir.to_owned(), source })?;
+    if let Some(found) = names.into_iter().find(|n| n == PLAN_FILE || n == REPORT_FILE || number(n).is_some())
+    {
+        return Err(RunDirError::HoldsRun { dir: dir.to_owned(), found });
+    }
+    let probe = dir.join(format!(".write-test-{}", std::process::id()));
+    File::create(&probe)
+        .and_then(|_| fs::remove_file(&probe))
+        .map_err(|source| RunDirError::Write { dir: dir.to_owned(), source })
+}
+
+/// Writes the plan.
+///
+/// # Errors
+/// [`WriteError`].
+pub fn write_plan(dir: &Path, plan: &Plan) -> Result<PathBuf, WriteError> {
+    write_json(dir, PLAN_FILE, plan)
+}
+
+/// Writes the result of the case that ran as the `number`th, counted from 1.
+///
+/// # Errors
+/// [`WriteError`].
+pub fn write_result(dir: &Path, number: usize, result: &CaseResult) -> Result<PathBuf, WriteError> {
+    write_json(dir, &result_file_name(number, &result.case.name), result)
+}
+
+/// Writes the report.
+///
+/// # Errors
+/// [`WriteError`].
+pub fn write_report(dir: &Path, html: &str) -> Result<PathBuf, WriteError> {
+    write_whole(dir, REPORT_FILE, html.as_bytes())
+}
+
+/// `007-threads-c10000-r1.json`: what is not a letter, digit, dash, underscore or dot becomes an underscore.
+#[must_use]
+pub fn result_file_name(number: usize, case_name: &str) -> String {
+    let fit = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
+    let name: String = case_name.chars().take(CASE_NAME_LEN_MAX).map(fit).collect();
+    format!("{number:03}-{name}.json")
+}
+
+/// Reads a folder: the plan if there is one, and every result. Files that are still being written,
+/// hidden files and files that are not JSON are passed over.
+///
+/// # Errors
+/// [`ReadError`] for the first file, by name, that is not what its name says.
+pub fn read_run(dir: &Path) -> Result<RunData, ReadError> {
+    let mut names = file_names(dir).map_err(|source| ReadError::Io { path: dir.to_owned(), source })?;
+    names.retain(|name| name.ends_with(".json") && !name.starts_with('.'));
+    names.sort_by_key(|name| (number(name).unwrap_or(u64::MAX), name.clone()));
+    let mut run = RunData { dir: dir.to_owned(), plan: None, results: Vec::new() };
+    for name in &names {
+        let path = dir.join(name);
+        if name == PLAN_FILE {
+            run.plan = Some(read_file(&path, PLAN_SCHEMA)?);
+        } else {
+            run.results.push(read_file(&path, RESULT_SCHEMA)?);
+        }
+    }
+    if names.is_empty() {
+        return Err(ReadError::NoRun(dir.to_owned()));
+    }
+    Ok(run)
+}
+
+/// Reads one result file.
+///
+/// # Errors
+/// [`ReadError`].
+pub fn read_result(path: &Path) -> Result<CaseResult, ReadError> {
+    read_file(path, RESULT_SCHEMA)
+}
+
+fn read_file<T: DeserializeOwned>(path: &Path, schema: &str) -> Result<T, ReadError> {
+    let text = fs::read_to_string(path).map_err(|source| ReadError::Io { path: path.to_owned(), source })?;
+    parse(&text, schema).map_err(|problem| ReadError::Content { path: path.to_owned(), problem })
+}
+
+fn parse<T: DeserializeOwned>(text: &str, schema: &str) -> Result<T, String> {
+    let value: serde_json::Value =
+        serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
+    match value.get("schema").map(serde_json::Value::as_str) {
+        None => return Err(format!("field `schema` is missing: not a file of brink ({schema})")),
+        Some(Some(found)) if found == schema => {}
+        Some(Some(found)) => {
+            return Err(format!("field `schema` is `{found}`, this program reads `{schema}`"));
+        }
+        Some(None) => return Err(format!("field `schema` is not text, this program reads `{schema}`")),
+    }
+    serde_json::from_str(text).map_err(|error| match text.lines().nth(error.line().wrapping_sub(1)) {
+        // A wrong type is reported by place only; the line shows which field it is.
+        Some(line) if !line.trim().is_empty() => {
+            format!("{error}: {}", line.trim().chars().take(80).collect::<String>())
+        }
+        _ => error.to_string(),
+    })
+}
+
+/// The number that a result's file name begins with.
+fn number(name: &str) -> Option<u64> {
+    name.strip_suffix(".json")?.split_once('-')?.0.parse().ok()
+}
+
+fn file_names(dir: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+fn write_json<T: serde::Serialize>(dir: &Path, name: &str, value: &T) -> Result<PathBuf, WriteError> {
+    let mut bytes = serde_json::to_vec_pretty(value)
+        .map_err(|error| WriteError { path: dir.join(name), source: error.into() })?;
+    bytes.push(b'\n');
+    write_whole(dir, name, &bytes)
+}
+
+/// Writes to a hidden name in the same folder, flushes it to disk, then renames: a reader sees
+/// the whole file or none, also after a crash. rename(2), fsync(2).
+fn write_whole(dir: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf, WriteError> {
+    let path = dir.join(name);
+    let part = dir.join(format!(".{name}.part-{}", std::process::id()));
+    let write = || -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&part)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&part, &path)?;
+        File::open(dir)?.sync_all()
+    };
+    match write() {
+        Ok(()) => Ok(path),
+        Err(source) => {
+            // The first error is the one to tell; a part file left behind is hidden and passed over.
+            let _ = fs::remove_file(&part);
+            Err(WriteError { path, source })
+        }
+    }
+}

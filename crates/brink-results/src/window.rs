@@ -1,0 +1,89 @@
+//! What the usage samples of a result say about its measuring window.
+//!
+//! Pure, and reads only a result. Must not judge: `verdict` does.
+
+use crate::schema::{CaseResult, EndSample};
+
+/// When the measuring window began and ended, in seconds since the case began. From the phase marks;
+/// a window without a mark after it ends after `requests.window_s`. `None` without a window.
+#[must_use]
+pub fn span(result: &CaseResult) -> Option<(f64, f64)> {
+    let phases = &result.usage.phases;
+    let at = phases.iter().position(|p| p.name == "window")?;
+    let start = phases[at].t_s;
+    let end = phases.get(at + 1).map_or(start + result.requests.window_s, |next| next.t_s);
+    (end > start).then_some((start, end))
+}
+
+/// CPU seconds used per second between the first and the last sample in the span.
+/// `None` with fewer than two samples that know their CPU time.
+#[must_use]
+pub fn cpu_per_s(samples: &[EndSample], span: (f64, f64)) -> Option<f64> {
+    let mut known = within(samples, span).filter_map(|s| Some((s.t_s, s.cpu_s?)));
+    let first = known.next()?;
+    let last = known.last()?;
+    let elapsed_s = last.0 - first.0;
+    (elapsed_s > 0.0).then(|| (last.1 - first.1) / elapsed_s)
+}
+
+/// The most threads seen in the span.
+#[must_use]
+pub fn threads_max(samples: &[EndSample], span: (f64, f64)) -> Option<u64> {
+    within(samples, span).filter_map(|s| s.threads).max()
+}
+
+fn within(samples: &[EndSample], (start, end): (f64, f64)) -> impl Iterator<Item = &EndSample> {
+    samples.iter().filter(move |s| s.t_s >= start && s.t_s <= end)
+}
+
+/// Fewest replies in each part that say anything about a drift of a tenth.
+const REPLIES_MIN: f64 = 1000.0;
+
+/// How much faster one end of the window completed requests than the other, as a fraction of the
+/// slower one; 0 where the samples cannot prove a difference, `None` where they cannot tell at all.
+///
+/// Method: closed-loop connections that opened together answer together, so that the rate swings with
+/// the cycle (latency + think time) and halves cut anywhere would differ by phase alone. Therefore the
+/// first k and the last k whole cycles of the window are compared, k being as many as fit in half of it.
+/// The count of replies at a cut lies between those of the samples on either side; where a cycle
+/// is longer than the gap between samples that range is kept, and the difference given is the smallest
+/// that it allows; else the count is read off the straight line between the two samples.
+#[must_use]
+pub fn drift(result: &CaseResult, think_ns: u64) -> Option<f64> {
+    let (start, end) = span(result)?;
+    let cycle_s = (result.latency_ns.as_ref()?.mean + think_ns as f64) / 1e9;
+    if cycle_s <= 0.0 {
+        return None;
+    }
+    let cycles = ((end - start) / 2.0 / cycle_s).floor();
+    if cycles < 1.0 {
+        return None;
+    }
+    let part_s = cycles * cycle_s;
+    let count = |t_s| replies_at(&result.usage.client, t_s, cycle_s);
+    let first = difference(count(start)?, count(start + part_s)?);
+    let last = difference(count(end - part_s)?, count(end)?);
+    if first.1.min(last.1) < REPLIES_MIN {
+        return None;
+    }
+    let apart = |low: f64, high: f64| if high > 0.0 { (low / high - 1.0).max(0.0) } else { 0.0 };
+    Some(apart(first.0, last.1).max(apart(last.0, first.1)))
+}
+
+/// Least and most replies between two cuts.
+fn difference(from: (f64, f64), to: (f64, f64)) -> (f64, f64) {
+    (to.0 - from.1, to.1 - from.0)
+}
+
+/// Least and most replies that may have been counted at `t_s`.
+fn replies_at(samples: &[EndSample], t_s: f64, cycle_s: f64) -> Option<(f64, f64)> {
+    let known = || samples.iter().filter_map(|s| Some((s.t_s, s.requests? as f64)));
+    let before = known().take_while(|s| s.0 <= t_s).last()?;
+    let after = known().find(|s| s.0 >= t_s)?;
+    let gap_s = after.0 - before.0;
+    if gap_s <= 0.0 || cycle_s > gap_s {
+        return Some((before.1, after.1));
+    }
+    let count = before.1 + (after.1 - before.1) * (t_s - before.0) / gap_s;
+    Some((count, count))
+}

@@ -1,0 +1,8 @@
+//! Tests of the crate from outside: results in, verdicts, files, text, charts and report out.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
+mod answers;
+mod drawn;
+mod fixtures;
+mod stored;
+mod verdicts;

@@ -1,0 +1,141 @@
+//! The folder of a run: what is refused, what is written, what is read back.
+
+use std::fs;
+use std::path::Path;
+
+use brink_results::hdr;
+use brink_results::schema::{CaseResult, Verdict};
+use brink_results::store::{
+    ReadError, RunDirError, create_run_dir, read_result, read_run, result_file_name, write_plan, write_result,
+};
+
+use crate::fixtures::{MODELS, nothing_opened, result, run};
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+fn read_error(dir: &Path) -> String {
+    read_run(dir).unwrap_err().to_string()
+}
+
+#[test]
+fn makes_a_folder_with_those_above_it_and_leaves_it_empty() {
+    let root = folder();
+    let dir = root.path().join("a/b");
+    create_run_dir(&dir).unwrap();
+    assert_eq!(fs::read_dir(&dir).unwrap().count(), 0);
+    fs::write(dir.join("notes.txt"), "kept").unwrap();
+    create_run_dir(&dir).unwrap();
+}
+
+#[test]
+fn refuses_a_file_a_run_and_what_cannot_be_made() {
+    let root = folder();
+    let file = root.path().join("file");
+    fs::write(&file, "").unwrap();
+    assert!(matches!(create_run_dir(&file), Err(RunDirError::IsFile(_))));
+    assert!(matches!(create_run_dir(&file.join("below")), Err(RunDirError::Create { .. })));
+    for name in ["plan.json", "001-mio-c10-r1.json", "report.html"] {
+        let dir = folder();
+        fs::write(dir.path().join(name), "x").unwrap();
+        let refused = create_run_dir(dir.path()).unwrap_err();
+        assert!(matches!(refused, RunDirError::HoldsRun { .. }), "{refused}");
+        assert!(refused.to_string().contains(name), "{refused}");
+        assert_eq!(fs::read_to_string(dir.path().join(name)).unwrap(), "x");
+    }
+}
+
+#[test]
+fn refuses_a_folder_that_takes_no_file() {
+    // A folder of procfs lists and takes no file, whoever asks.
+    let dir = Path::new("/proc/self/fdinfo");
+    if !dir.is_dir() {
+        println!("skipped: no {}", dir.display());
+        return;
+    }
+    let refused = create_run_dir(dir).unwrap_err();
+    assert!(matches!(refused, RunDirError::Write { .. }), "{refused}");
+    assert!(refused.to_string().contains("cannot write to the folder /proc/self/fdinfo"), "{refused}");
+}
+
+#[test]
+fn reads_back_what_it_wrote_in_the_order_it_ran() {
+    let dir = folder();
+    let run = run();
+    write_plan(dir.path(), run.plan.as_ref().unwrap()).unwrap();
+    let order: Vec<&CaseResult> = vec![&run.results[3], &run.results[0], &run.results[7]];
+    for (number, result) in [1000, 2, 101].into_iter().zip(&order) {
+        write_result(dir.path(), number, result).unwrap();
+    }
+    fs::write(dir.path().join(".004-x.json.part-1"), "{").unwrap();
+    fs::write(dir.path().join("report.html"), "").unwrap();
+    let back = read_run(dir.path()).unwrap();
+    assert_eq!(back.plan, run.plan);
+    let names: Vec<&str> = back.results.iter().map(|r| r.case.name.as_str()).collect();
+    assert_eq!(names, [1, 2, 0].map(|i: usize| order[i].case.name.as_str()));
+    assert_eq!(serde_json::to_string(&back.results[0]).unwrap(), serde_json::to_string(order[1]).unwrap());
+    assert_eq!(back.missing().len(), 12 - 3);
+}
+
+#[test]
+fn writes_no_other_file() {
+    let dir = folder();
+    let path = write_result(dir.path(), 7, &nothing_opened()).unwrap();
+    assert_eq!(path.file_name().unwrap(), "007-stranger-c10-r1.json");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    assert!(
+        write_result(&dir.path().join("gone"), 1, &nothing_opened())
+            .unwrap_err()
+            .to_string()
+            .contains("gone")
+    );
+}
+
+#[test]
+fn file_names_stay_in_their_folder() {
+    assert_eq!(result_file_name(1, "../../etc/passwd"), "001-.._.._etc_passwd.json");
+    assert_eq!(result_file_name(12, "a b\0é"), "012-a_b__.json");
+    assert!(result_file_name(1, &"x".repeat(999)).len() < 255);
+}
+
+#[test]
+fn says_which_file_and_field_is_wrong() {
+    let dir = folder();
+    let missing = read_error(dir.path());
+    assert!(missing.contains("holds no run"), "{missing}");
+    let wrong = |text: &str, says: &[&str]| {
+        fs::write(dir.path().join("003-x.json"), text).unwrap();
+        let error = read_error(dir.path());
+        assert!(!error.contains('\n') && error.contains("003-x.json"), "{error}");
+        for part in says {
+            assert!(error.contains(part), "`{part}` is not in {error}");
+        }
+    };
+    let good = serde_json::to_string_pretty(&result(MODELS[0], 10)).unwrap();
+    wrong("{", &["not JSON", "line 1"]);
+    wrong("[]", &["`schema` is missing"]);
+    wrong("{\"schema\": 1}", &["`schema` is not text"]);
+    wrong(
+        &good.replace("brink.result/1", "brink.result/9"),
+        &["`schema` is `brink.result/9`", "brink.result/1"],
+    );
+    wrong(&good.replace("\"opened\"", "\"opend\""), &["missing field `opened`"]);
+    wrong(&good.replace("\"opened\": 10", "\"opened\": \"ten\""), &["\"opened\": \"ten\"", "line "]);
+    let gone = read_run(&dir.path().join("gone"));
+    assert!(matches!(gone, Err(ReadError::Io { .. })), "{gone:?}");
+}
+
+/// Fails when a field of the schema changes its name or type: old results must stay readable.
+#[test]
+fn the_result_that_was_checked_in_is_still_read() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/fixtures/result.json");
+    let old = read_result(&path).unwrap();
+    assert_eq!(old.case.name, "tokio-c1000-r1");
+    assert_eq!(old.validity.verdict, Verdict::Valid);
+    assert_eq!(old.memory_per_connection.target.user_bytes.unwrap().points, 5);
+    let histogram = hdr::decode(&old.latency_ns.as_ref().unwrap().hdr).unwrap();
+    assert_eq!(histogram.value_at_quantile(0.99), old.latency_ns.as_ref().unwrap().p99);
+    let written: serde_json::Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    assert_eq!(serde_json::to_value(&old).unwrap(), written, "reading dropped or renamed a field");
+}

@@ -1,0 +1,103 @@
+//! The control plane, over raw HTTP.
+
+use brink_target::Options;
+use brink_wire::control::{Info, LimitReading, TargetUsage};
+
+use crate::client::{Http, connect, request};
+use crate::target::{Target, models, options};
+
+#[test]
+fn tells_what_it_is_and_does() {
+    for model in models() {
+        let target = Target::of(model);
+        let mut stream = connect(target.ready.address);
+        request(1, 64).echo(&mut stream);
+        // One connection for all: it is kept alive.
+        let mut http = Http::to(target.ready.control.unwrap());
+        let info: Info = serde_json::from_str(&http.get("/v1/info")).unwrap();
+        assert_eq!(info.ready, target.ready);
+        assert_eq!((info.ready.model.as_str(), info.ready.pid), (model.name, std::process::id()));
+        assert_eq!(info.stack_bytes.is_some(), model.has_connection_thread);
+        assert_eq!(info.backlog, 1024);
+
+        target.counters_when(|c| c.requests == 1);
+        let usage: TargetUsage = serde_json::from_str(&http.get("/v1/usage")).unwrap();
+        assert_eq!((usage.counters.accepted, usage.counters.live), (1, 1));
+        assert_eq!(usage.processes[0].pid, std::process::id());
+        assert!(usage.processes[0].user_bytes.unwrap() > 0);
+        assert!(usage.processes[0].fds.unwrap() > 0);
+
+        let limits: Vec<LimitReading> = serde_json::from_str(&http.get("/v1/limits")).unwrap();
+        assert!(limits.iter().any(|limit| limit.name == "rlimit.nofile"), "{limits:?}");
+        assert_eq!(info.limits.len(), limits.len());
+
+        let metrics = http.get("/metrics");
+        assert!(metrics.contains("\nbrink_target_requests_total 1\n"), "{metrics}");
+    }
+}
+
+#[test]
+fn says_no_in_one_line_of_json() {
+    for model in models() {
+        let target = Target::of(model);
+        let mut http = Http::to(target.ready.control.unwrap());
+        for (method, path, status) in [
+            ("GET", "/", 404),
+            ("GET", "/v1/nothing", 404),
+            ("POST", "/v1/usage", 405),
+            ("GET", "/v1/stop", 405),
+            ("DELETE", "/metrics", 405),
+        ] {
+            let (got, body) = http.ask(method, path);
+            assert_eq!(got, status, "{method} {path}");
+            let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+            assert!(body["error"].is_string());
+        }
+        assert!(!target.stop.requested());
+    }
+}
+
+#[test]
+fn a_token_is_needed_for_everything_once_there_is_one() {
+    for model in models() {
+        // On every address, which is only allowed with a token.
+        let control = Some(([0, 0, 0, 0], 0).into());
+        let token = Some("s3cret".to_owned());
+        let target = Target::start(Options { control, token: token.clone(), ..options(model) });
+        let mut address = target.ready.control.unwrap();
+        address.set_ip([127, 0, 0, 1].into());
+        let mut http = Http::to(address);
+        for wrong in [None, Some("s3creT"), Some(""), Some("s3cret2")] {
+            http.token = wrong.map(str::to_owned);
+            for (method, path) in [("GET", "/v1/info"), ("POST", "/v1/stop"), ("GET", "/nothing")] {
+                assert_eq!(http.ask(method, path).0, 401, "{wrong:?} {path}");
+            }
+        }
+        assert!(!target.stop.requested());
+        http.token = token;
+        http.get("/v1/info");
+        assert_eq!(http.ask("GET", "/nothing").0, 404);
+    }
+}
+
+#[test]
+fn stops_the_target() {
+    for model in models() {
+        let target = Target::of(model);
+        let _idle = connect(target.ready.address);
+        let mut http = Http::to(target.ready.control.unwrap());
+        let _open = Http::to(target.ready.control.unwrap());
+        assert_eq!(http.ask("POST", "/v1/stop").0, 200);
+        assert!(target.stop.requested());
+        target.end();
+    }
+}
+
+#[test]
+fn there_need_be_none() {
+    for model in models() {
+        let target = Target::start(Options { control: None, ..options(model) });
+        assert_eq!(target.ready.control, None);
+        request(1, 1).echo(&mut connect(target.ready.address));
+    }
+}

@@ -1,0 +1,107 @@
+//! The subcommands, one file each.
+
+pub mod load;
+pub mod plan;
+pub mod report;
+pub mod run_case;
+pub mod sweep;
+pub mod target;
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use crate::exit::Failure;
+use crate::plan::Machine;
+use crate::sweep_file::{self, SweepFile};
+
+/// Prints on stdout. A reader that has gone away (`| head`) is not a failure.
+///
+/// # Errors
+/// A failure when stdout cannot be written to for another reason.
+pub fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::failed(format!("cannot write to stdout: {error}")))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Reads a sweep file.
+///
+/// # Errors
+/// A usage failure with file, line and key.
+pub fn read_sweep_file(path: &Path) -> Result<SweepFile, Failure> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::usage(format!("{}: cannot be read: {error}", path.display())))?;
+    sweep_file::parse(&text).map_err(|error| Failure::usage(error.at(path)))
+}
+
+/// What plans need to know of this machine.
+///
+/// # Errors
+/// A failure when the kernel does not say which CPUs may be used.
+pub fn machine() -> Result<Machine, Failure> {
+    let cpus_allowed = brink_host::cpus::allowed()
+        .map_err(|error| Failure::failed(format!("cannot tell which CPUs may be used: {error}")))?;
+    let reserved = brink_host::ports::reserved().len() as u64;
+    let ports = brink_host::ports::ephemeral_range()
+        .map(|(low, high)| (u64::from(high) - u64::from(low) + 1).saturating_sub(reserved));
+    Ok(Machine { cpus_allowed, ports })
+}
+
+/// Checks that CPUs asked for exist here.
+///
+/// # Errors
+/// A usage failure that names the flag.
+pub fn check_cpus(flag: &str, cpus: Option<&[usize]>, allowed: &[usize]) -> Result<(), Failure> {
+    let Some(missing) = cpus.into_iter().flatten().find(|cpu| !allowed.contains(cpu)) else {
+        return Ok(());
+    };
+    let allowed = brink_wire::value::format_cpus(allowed);
+    Err(Failure::usage(format!(
+        "{flag}: CPU {missing} is not allowed to this process: allowed are {allowed}"
+    )))
+}
+
+/// Raises the soft limit of descriptors to the hard one, and says so.
+pub fn raise_nofile() {
+    match brink_host::rlimit::raise_nofile() {
+        Ok(Some(raised)) => {
+            eprintln!(
+                "brink: raised rlimit.nofile (open files) from {} to the hard limit {}",
+                raised.from, raised.to
+            );
+        }
+        Ok(None) => {}
+        Err(error) => eprintln!("brink: rlimit.nofile (open files) stays as it is: {error}"),
+    }
+}
+
+/// Keeps this process, and all threads it makes later, on these CPUs.
+///
+/// # Errors
+/// A failure when the kernel refuses.
+pub fn pin_client(cpus: Option<&[usize]>) -> Result<(), Failure> {
+    let Some(cpus) = cpus else { return Ok(()) };
+    brink_host::cpus::pin(cpus).map_err(|error| Failure::failed(format!("--cpus: {error}")))
+}
+
+/// The command as it was given, without its secret.
+pub fn line() -> Vec<String> {
+    let mut hide_next = false;
+    let hide = |word: String| {
+        let hidden = std::mem::replace(&mut hide_next, word == "--token");
+        match word.strip_prefix("--token=") {
+            Some(_) => "--token=...".to_owned(),
+            None if hidden => "...".to_owned(),
+            None => word,
+        }
+    };
+    let mut words: Vec<_> = std::env::args().map(hide).collect();
+    if let Some(program) = words.first_mut() {
+        *program = "brink".to_owned();
+    }
+    words
+}

@@ -1,0 +1,72 @@
+//! `brink plan`: what a sweep would run, without running it.
+
+use brink_results::schema::{PLAN_SCHEMA, Plan};
+use brink_wire::value::{format_count, format_duration};
+use std::time::Duration;
+
+use crate::cli::{Format, PlanArgs};
+use crate::command;
+use crate::exit::Failure;
+use crate::plan;
+use crate::sweep_file::SweepFile;
+
+/// Prints the resolved cases of a sweep file.
+///
+/// # Errors
+/// A usage failure for a file that is not as it must be.
+pub fn run(args: &PlanArgs) -> Result<(), Failure> {
+    let file = command::read_sweep_file(&args.file)?;
+    let plan = make(&file, Vec::new(), String::new())
+        .map_err(|failure| Failure { line: format!("{}: {failure}", args.file.display()), ..failure })?;
+    match args.format {
+        Format::Json => {
+            let json =
+                serde_json::to_string_pretty(&plan).map_err(|error| Failure::failed(error.to_string()))?;
+            command::print(&format!("{json}\n"))
+        }
+        Format::Text => command::print(&text(&plan)),
+    }
+}
+
+/// The plan of a sweep file on this machine.
+///
+/// # Errors
+/// A usage failure when values make no sense together.
+pub fn make(file: &SweepFile, command_line: Vec<String>, created: String) -> Result<Plan, Failure> {
+    let machine = command::machine()?;
+    let cases = plan::sweep(file, &machine)?;
+    for case in &cases {
+        command::check_cpus("[load] cpus", case.load.cpus.as_deref(), &machine.cpus_allowed)?;
+        command::check_cpus("[[target]] cpus", case.target.cpus.as_deref(), &machine.cpus_allowed)?;
+    }
+    Ok(Plan {
+        schema: PLAN_SCHEMA.to_owned(),
+        name: file.name.clone(),
+        seed: file.seed,
+        brink_version: env!("CARGO_PKG_VERSION").to_owned(),
+        command: command_line,
+        created,
+        cases,
+    })
+}
+
+fn text(plan: &Plan) -> String {
+    let mut out = format!("{}: {} cases, seed {}\n", plan.name, plan.cases.len(), plan.seed);
+    for (number, case) in plan.cases.iter().enumerate() {
+        out += &format!(
+            "{:>4}  {:<28} {} connections, {} for {} after {}, delay {}, payload {} B, engine {}\n",
+            number + 1,
+            case.name,
+            format_count(case.load.connections),
+            case.load.workload.name(),
+            format_duration(Duration::from_nanos(case.load.duration_ns)),
+            format_duration(Duration::from_nanos(case.load.warmup_ns)),
+            case.load
+                .delay_ns
+                .map_or(case.target.delay.to_string(), |ns| format_duration(Duration::from_nanos(ns))),
+            case.load.payload_bytes,
+            case.load.engine,
+        );
+    }
+    out
+}

@@ -1,0 +1,62 @@
+//! `brink run-case`: one case of a sweep in a process of its own, so that the
+//! client's memory, too, is measured from a fresh start, and a case that brings the
+//! process down takes no other with it.
+//!
+//! The case comes on stdin, snapshots go to stdout as JSON lines, the result into the folder.
+
+use std::io::{Read, Write};
+use std::path::Path;
+
+use brink_client::Stop;
+use brink_results::case::Case;
+use brink_results::schema::CaseResult;
+use brink_results::store;
+
+use crate::cli::RunCaseArgs;
+use crate::command;
+use crate::exit::Failure;
+use crate::progress::Snapshot;
+use crate::reach::Permission;
+use crate::run::{self, Settings};
+use crate::signals;
+
+/// Runs the case on stdin and writes its result, whatever became of it.
+///
+/// # Errors
+/// A failure when there is no case, or the result cannot be written.
+pub fn run(args: &RunCaseArgs) -> Result<(), Failure> {
+    brink_host::parent::die_with_parent(args.parent).map_err(|error| {
+        Failure::failed(format!("cannot follow the parent process {}: {error}", args.parent))
+    })?;
+    let mut text = String::new();
+    std::io::stdin()
+        .read_to_string(&mut text)
+        .map_err(|error| Failure::failed(format!("no case on stdin: {error}")))?;
+    let case: Case = serde_json::from_str(&text)
+        .map_err(|error| Failure::failed(format!("stdin is not a case: {error}")))?;
+    let stop = Stop::new();
+    let on_signal = stop.clone();
+    let caught = signals::listen(move |_| on_signal.request())
+        .map_err(|error| Failure::failed(format!("cannot listen for signals: {error}")))?;
+    command::pin_client(case.load.cpus.as_deref())?;
+    let settings = Settings {
+        preflight: !args.no_preflight,
+        permission: Permission { token: std::env::var("BRINK_TOKEN").ok(), external: false },
+        stop,
+    };
+    let result = run::run(case, &settings, report).unwrap_or_else(run::NotRun::into_result);
+    write(&args.out, args.number, &result)?;
+    caught.code().map_or(Ok(()), |code| Err(Failure::said(code)))
+}
+
+/// One snapshot for the process that draws. If that one is gone, this one is about to end too.
+fn report(snapshot: &Snapshot) {
+    if let Ok(mut line) = serde_json::to_vec(snapshot) {
+        line.push(b'\n');
+        let _nobody_reads = std::io::stdout().lock().write_all(&line);
+    }
+}
+
+fn write(out: &Path, number: usize, result: &CaseResult) -> Result<(), Failure> {
+    store::write_result(out, number, result).map(drop).map_err(|error| Failure::failed(error.to_string()))
+}

@@ -1,0 +1,327 @@
+//! Runs one case: reaches the target, opens the connections, loads them, samples
+//! both ends, stops the target, and puts the result together.
+//!
+//! A case that fails is a result too; only what never began has none.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::assemble::{Context, Measured};
+use crate::ends::{Ends, Look, Sampling, lock};
+use crate::preflight;
+use crate::progress::Snapshot;
+use crate::reach::{self, Permission, Reached};
+use crate::target_process::Ending;
+use brink_client::{LiveCounters, LoadOptions, Observer, Outcome, Phase, ProbeError};
+use brink_results::case::{Case, Close, Workload};
+use brink_results::schema::{CaseResult, EndFacts, Plateau};
+use brink_wire::control::LimitReading;
+
+/// How a case is run, beside what the case itself says.
+pub struct Settings {
+    /// Refuse a case that a limit is known to end early.
+    pub preflight: bool,
+    /// Who may be loaded.
+    pub permission: Permission,
+    /// Asks the run to finish with what it has.
+    pub stop: brink_client::Stop,
+}
+
+/// Why a case has no measurement.
+pub enum NotRun {
+    /// A limit is in the way; nothing was opened.
+    Refused(Box<Context>, String),
+    /// The target could not be reached, or is no target.
+    Unreachable(Box<Context>, String),
+    /// The machine refused what the run itself needs.
+    Broken(Box<Context>, String),
+}
+
+const REFUSED: &str = "refused before it started: ";
+
+/// Whether this is the result of a case that preflight refused.
+pub fn was_refused(result: &CaseResult) -> bool {
+    result.validity.reasons.first().is_some_and(|reason| reason.starts_with(REFUSED))
+}
+
+impl NotRun {
+    /// Why.
+    pub fn line(&self) -> &str {
+        match self {
+            Self::Refused(_, why) | Self::Unreachable(_, why) | Self::Broken(_, why) => why,
+        }
+    }
+
+    /// As a result that says why.
+    pub fn into_result(self) -> CaseResult {
+        match self {
+            Self::Refused(context, why) => context.failed(format!("{REFUSED}{why}")),
+            Self::Unreachable(context, why) | Self::Broken(context, why) => context.failed(why),
+        }
+    }
+}
+
+/// Runs a case. `on_snapshot` is called several times a second from another thread.
+///
+/// # Errors
+/// [`NotRun`], with which a failed result can still be written.
+pub fn run(
+    mut case: Case,
+    settings: &Settings,
+    on_snapshot: impl FnMut(&Snapshot) + Send + 'static,
+) -> Result<CaseResult, NotRun> {
+    let began = Instant::now();
+    let mut context = context(&case);
+    let client_limits = context.client.limits.clone();
+    let before = preflight::check(&case, &client_limits, None);
+    context.predicted = before.predicted;
+    if let Some(why) = before.short.filter(|_| settings.preflight) {
+        return Err(NotRun::Refused(Box::new(context), why));
+    }
+    let mut reached = match reach::reach(&mut case, &settings.permission) {
+        Ok(reached) => reached,
+        Err(why) => return Err(NotRun::Unreachable(Box::new(context), why)),
+    };
+    context.case = case;
+    if let Some(info) = &reached.info {
+        context.target = Some(EndFacts { machine: info.machine.clone(), limits: info.limits.clone() });
+        let after = preflight::check(&context.case, &client_limits, Some(&info.limits));
+        context.predicted = after.predicted;
+        if let Some(why) = after.short.filter(|_| settings.preflight) {
+            return Err(NotRun::Refused(Box::new(context), why));
+        }
+    }
+    let options = load_options(&context.case, &reached);
+    if let Err(why) = probe(&context.case, &options, reached.died()) {
+        return Err(NotRun::Unreachable(Box::new(context), why));
+    }
+    measure(context, reached, &options, settings, began, on_snapshot)
+}
+
+/// What is known of a case before it runs.
+pub fn context(case: &Case) -> Context {
+    Context {
+        case: case.clone(),
+        started: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+        client: EndFacts {
+            machine: brink_host::machine::read(),
+            limits: brink_host::limits::read(std::process::id()),
+        },
+        target: None,
+        predicted: None,
+    }
+}
+
+/// One connection and one echo, before thousands are opened.
+fn probe(case: &Case, options: &LoadOptions, died: Option<String>) -> Result<(), String> {
+    if let Some(how) = died {
+        return Err(format!("the target ended before it was loaded: {how}"));
+    }
+    match brink_client::probe(options.target, options.payload_bytes, options.timeout) {
+        Ok(_) => Ok(()),
+        // A target may be full already: that is a finding of the run, not a reason against it.
+        Err(ProbeError::ClosedAtOnce { .. }) if case.target.connections_max.is_some() => Ok(()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn load_options(case: &Case, reached: &Reached) -> LoadOptions {
+    let load = &case.load;
+    let own_delay = reached.info.as_ref().map(|info| info.delay);
+    let asked = load.delay_ns.map(Duration::from_nanos);
+    let fixed = own_delay.filter(|delay| delay.mean() == delay.max()).map(|delay| delay.max());
+    let of = |pick: fn(brink_wire::delay::Delay) -> Duration| {
+        asked.or(own_delay.map(pick)).unwrap_or(Duration::ZERO)
+    };
+    LoadOptions {
+        target: reached.address,
+        connections: load.connections,
+        workload: match load.workload {
+            Workload::Hold { heartbeat_ns } => {
+                brink_client::Workload::Hold { heartbeat: heartbeat_ns.map(Duration::from_nanos) }
+            }
+            Workload::Closed { think_ns } => {
+                brink_client::Workload::Closed { think: Duration::from_nanos(think_ns) }
+            }
+        },
+        payload_bytes: load.payload_bytes,
+        delay: asked,
+        delay_asked: fixed,
+        work_us: load.work_us,
+        threads: load.threads,
+        connect_rate_per_s: load.connect_rate_per_s,
+        connect_window: load.connect_window,
+        sources: load.source_ips.clone(),
+        warmup: Duration::from_nanos(load.warmup_ns),
+        duration: Duration::from_nanos(load.duration_ns),
+        timeout: Duration::from_nanos(load.timeout_ns),
+        delay_expected_max: of(|delay| delay.max()),
+        delay_expected_mean: of(|delay| delay.mean()),
+        close: match load.close {
+            Close::Rst => brink_client::Close::Rst,
+            Close::Fin => brink_client::Close::Fin,
+        },
+        plateaus: load.plateaus.clone(),
+        first_connection_id: 0,
+    }
+}
+
+fn measure(
+    context: Context,
+    mut reached: Reached,
+    options: &LoadOptions,
+    settings: &Settings,
+    began: Instant,
+    on_snapshot: impl FnMut(&Snapshot) + Send + 'static,
+) -> Result<CaseResult, NotRun> {
+    let broken = |context, what: &str, error: &dyn std::fmt::Display| {
+        NotRun::Broken(Box::new(context), format!("{what}: {error}"))
+    };
+    let Some(engine) = brink_client::find(&context.case.load.engine) else {
+        let why = format!("no engine `{}`", context.case.load.engine);
+        return Err(NotRun::Broken(Box::new(context), why));
+    };
+    let live = Arc::new(LiveCounters::new(options.threads));
+    let mut ends = Ends::new(began, Arc::clone(&live), reached.control.take(), same_machine(&context));
+    let machine_before = ends.look().of_target_machine(same_machine(&context));
+    let snapshots = snapshots(options.connections, Arc::clone(&live), on_snapshot);
+    let sampling = match Sampling::start(ends, context.case.load.samples_per_s, snapshots) {
+        Ok(sampling) => sampling,
+        Err(error) => return Err(broken(context, "cannot start sampling", &error)),
+    };
+    let mut watcher = Watcher { sampling: &sampling, plateaus: Vec::new(), opened: None };
+    let ran = brink_client::run(engine, options, &settings.stop, &live, &mut watcher);
+    let (plateaus, opened) = (watcher.plateaus, watcher.opened);
+    let (usage, ends) = sampling.collect();
+    let mut ends = lock(&ends);
+    let last = ends.look();
+    // Use of limits counts while the connections are open; a run that never got there has only this.
+    let (client_limits, target_limits) = opened.unwrap_or_else(|| limits_of(&mut ends));
+    let (counters, silent) = (ends.counters(), ends.control_failures());
+    let ending = reached.end(ends.control());
+    let outcome = match ran {
+        Ok(outcome) => outcome,
+        Err(error) => return Err(broken(context, "the client engine cannot run", &error)),
+    };
+    let evidence = preflight::Evidence {
+        client_limits,
+        target_limits,
+        machine_before,
+        machine_after: last.of_target_machine(same_machine(&context)),
+        predicted: context.predicted.clone(),
+        address_pairs: options.sources.len().max(1) as u64,
+        backlog: context.target.is_some().then_some(u64::from(context.case.target.backlog)),
+        connections: options.connections,
+    };
+    let measured = Measured {
+        remarks: remarks(&outcome, ending.as_ref(), silent),
+        interrupted: interrupted(&outcome, ending.as_ref()),
+        outcome,
+        usage,
+        plateaus,
+        counters,
+    };
+    Ok(context.measured(measured, |failures| preflight::failure_point(failures, &evidence)))
+}
+
+fn same_machine(context: &Context) -> bool {
+    let boot_id = |end: &EndFacts| end.machine.boot_id.clone();
+    context
+        .target
+        .as_ref()
+        .is_some_and(|target| boot_id(target).is_some() && boot_id(target) == boot_id(&context.client))
+}
+
+/// What the progress line is told, made from each look at both ends.
+fn snapshots(
+    requested: u64,
+    live: Arc<LiveCounters>,
+    mut on_snapshot: impl FnMut(&Snapshot) + Send + 'static,
+) -> impl FnMut(&Look, &str) + Send + 'static {
+    let mut last: Option<(f64, u64)> = None;
+    move |look, phase| {
+        let now = live.snapshot();
+        let t_s = look.client.t_s;
+        let requests_per_s = match last.replace((t_s, now.completed)) {
+            Some((t_before, before)) if t_s > t_before => (now.completed - before) as f64 / (t_s - t_before),
+            _ => 0.0,
+        };
+        on_snapshot(&Snapshot {
+            phase: phase.to_owned(),
+            t_s,
+            requested,
+            live: now.live,
+            failed: now.failed,
+            requests: now.completed,
+            requests_per_s,
+            client_user_bytes: look.client.user_bytes,
+            target_user_bytes: look.target.as_ref().and_then(|target| target.user_bytes),
+            target_threads: look.target.as_ref().and_then(|target| target.threads),
+        });
+    }
+}
+
+/// Follows the run: marks its phases and samples its plateaus.
+struct Watcher<'a> {
+    sampling: &'a Sampling,
+    plateaus: Vec<Plateau>,
+    /// Limits of client and target with all connections open.
+    opened: Option<(Vec<LimitReading>, Vec<LimitReading>)>,
+}
+
+impl Observer for Watcher<'_> {
+    fn phase(&mut self, phase: Phase) {
+        if phase == Phase::Warmup {
+            self.opened = Some(self.sampling.with_ends(limits_of));
+        }
+        self.sampling.mark(match phase {
+            Phase::Ramp => "ramp",
+            Phase::Warmup => "warmup",
+            Phase::Window => "window",
+            Phase::Drain => "drain",
+            Phase::Close => "close",
+        });
+    }
+
+    fn plateau(&mut self, connections_open: u64) {
+        // After failures two plateaus can hold the same number; it is one point all the same.
+        if self.plateaus.last().is_none_or(|last| last.connections < connections_open) {
+            self.plateaus.push(self.sampling.plateau(connections_open));
+        }
+    }
+}
+
+fn limits_of(ends: &mut Ends) -> (Vec<LimitReading>, Vec<LimitReading>) {
+    let target = ends.control().and_then(|control| control.limits().ok()).unwrap_or_default();
+    (brink_host::limits::read(std::process::id()), target)
+}
+
+fn remarks(outcome: &Outcome, ending: Option<&Ending>, silent: u64) -> Vec<String> {
+    let mut remarks = Vec::new();
+    if silent > 0 {
+        remarks.push(format!("the target's control plane did not answer {silent} times"));
+    }
+    if outcome.heartbeats_skipped > 0 {
+        remarks.push(format!(
+            "{} heartbeats were not sent, because the one before was unanswered",
+            outcome.heartbeats_skipped
+        ));
+    }
+    if outcome.requests_abandoned > 0 {
+        remarks.push(format!(
+            "{} requests were left unanswered when it was stopped",
+            outcome.requests_abandoned
+        ));
+    }
+    if ending == Some(&Ending::Killed) {
+        remarks.push("the target did not stop in time when told to, and was killed".to_owned());
+    }
+    remarks
+}
+
+fn interrupted(outcome: &Outcome, ending: Option<&Ending>) -> Option<String> {
+    if let Some(Ending::Died(how)) = ending {
+        return Some(format!("the target died during the run: {how}"));
+    }
+    outcome.interrupted.then(|| "stopped before its end; what was measured until then is here".to_owned())
+}

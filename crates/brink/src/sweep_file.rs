@@ -1,0 +1,354 @@
+//! A sweep file as typed (TOML): what may stand in it, and one clear line for what may not.
+//!
+//! Nothing is resolved here and nothing is looked up on the machine.
+
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+use toml::Spanned;
+
+use brink_wire::delay::Delay;
+use brink_wire::value;
+
+use crate::{cli, nearest};
+
+/// A whole file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SweepFile {
+    /// Names the results folder.
+    pub name: String,
+    /// Of the shuffled order.
+    #[serde(default = "one")]
+    pub seed: u64,
+    /// How often each case is run.
+    #[serde(default = "one_u32")]
+    pub repeats: u32,
+    /// The ends that echo.
+    pub target: Vec<TargetTable>,
+    /// The end that connects.
+    #[serde(default)]
+    pub load: LoadTable,
+    /// What changes from case to case.
+    #[serde(default)]
+    pub step: Vec<StepTable>,
+}
+
+/// `[[target]]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs, reason = "as the flags of the same name, see cli")]
+pub struct TargetTable {
+    pub label: Option<String>,
+    pub model: Option<Typed<Model>>,
+    pub address: Option<String>,
+    pub control: Option<String>,
+    pub threads: Option<u32>,
+    pub cpus: Option<Typed<Cpus>>,
+    pub delay: Option<Delay>,
+    pub work: Option<Typed<Work>>,
+    pub stack_size: Option<Typed<Stack>>,
+    pub backlog: Option<u32>,
+    pub max_connections: Option<Typed<Count>>,
+}
+
+/// `[load]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs, reason = "as the flags of the same name, see cli")]
+pub struct LoadTable {
+    pub engine: Option<Typed<Engine>>,
+    pub connections: Option<OneOrMany<Typed<Count>>>,
+    pub workload: Option<WorkloadKind>,
+    pub think: Option<Typed<Time>>,
+    pub heartbeat: Option<Typed<Time>>,
+    pub delay: Option<Typed<Time>>,
+    pub work: Option<Typed<Work>>,
+    pub payload: Option<Typed<Size>>,
+    pub threads: Option<u32>,
+    pub cpus: Option<Typed<Cpus>>,
+    pub connect_rate: Option<Typed<Count>>,
+    pub source_ip: Vec<std::net::IpAddr>,
+    pub warmup: Option<Typed<Time>>,
+    pub duration: Option<Typed<Time>>,
+    pub timeout: Option<Typed<Time>>,
+    pub close: Option<CloseKind>,
+}
+
+/// `[[step]]`: one point of the curve; what it names goes before `[load]` and `[[target]]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "as the flags of the same name, see cli")]
+pub struct StepTable {
+    pub connections: Typed<Count>,
+    pub delay: Option<Delay>,
+    pub payload: Option<Typed<Size>>,
+    pub warmup: Option<Typed<Time>>,
+    pub duration: Option<Typed<Time>>,
+}
+
+/// `workload`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "as the flags of the same name, see cli")]
+pub enum WorkloadKind {
+    Closed,
+    Hold,
+}
+
+/// `close`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "as the flags of the same name, see cli")]
+pub enum CloseKind {
+    Rst,
+    Fin,
+}
+
+/// One value or a list of them.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub enum OneOrMany<T> {
+    /// `connections = 100`
+    One(T),
+    /// `connections = [10, 100]`
+    Many(Vec<T>),
+}
+
+impl<T: Clone> OneOrMany<T> {
+    /// All of them.
+    pub fn all(&self) -> Vec<T> {
+        match self {
+            Self::One(value) => vec![value.clone()],
+            Self::Many(values) => values.clone(),
+        }
+    }
+}
+
+/// A value that is typed as on the command line, read by the same function.
+pub trait Kind {
+    /// What it becomes.
+    type Value: Clone + fmt::Debug;
+    /// Reads it.
+    fn parse(text: &str) -> Result<Self::Value, String>;
+}
+
+/// A value of some kind.
+#[derive(Debug)]
+pub struct Typed<K: Kind>(pub K::Value);
+
+impl<K: Kind> Clone for Typed<K> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<'de, K: Kind> Deserialize<'de> for Typed<K> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Raw {
+            Whole(u64),
+            Text(String),
+        }
+        let text = match Raw::deserialize(from) {
+            Ok(Raw::Whole(number)) => number.to_string(),
+            Ok(Raw::Text(text)) => text,
+            Err(_) => {
+                return Err(serde::de::Error::custom("a whole number or a text in quotes is needed here"));
+            }
+        };
+        K::parse(&text).map(Self).map_err(serde::de::Error::custom)
+    }
+}
+
+macro_rules! kinds {
+    ($($name:ident: $value:ty = $parse:expr;)*) => {$(
+        #[doc = concat!("Read by `", stringify!($parse), "`.")]
+        #[derive(Debug, Clone, Copy)]
+        pub struct $name;
+        impl Kind for $name {
+            type Value = $value;
+            fn parse(text: &str) -> Result<$value, String> {
+                $parse(text)
+            }
+        }
+    )*};
+}
+
+kinds! {
+    Model: String = cli::model_name;
+    Engine: String = cli::engine_name;
+    Count: u64 = cli::count_above_zero;
+    Time: Duration = value::parse_duration;
+    Work: u32 = cli::work_us;
+    Size: u32 = cli::payload;
+    Stack: u64 = cli::stack_size;
+    Cpus: cli::Cpus = cli::cpus;
+}
+
+/// What is wrong in a file, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileError {
+    /// Line, from 1, where it is known.
+    pub line: Option<usize>,
+    /// One line without the place.
+    pub message: String,
+}
+
+impl FileError {
+    /// `configs/quick.toml:12: unknown key ...`
+    pub fn at(&self, path: &Path) -> String {
+        match self.line {
+            Some(line) => format!("{}:{line}: {}", path.display(), self.message),
+            None => format!("{}: {}", path.display(), self.message),
+        }
+    }
+}
+
+/// Reads the text of a sweep file.
+///
+/// # Errors
+/// The first thing that is wrong, with its line.
+pub fn parse(text: &str) -> Result<SweepFile, FileError> {
+    let file: SweepFile = toml::from_str(text).map_err(|error| explain(text, &error))?;
+    let whole = |message: &str| FileError { line: None, message: message.to_owned() };
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if file.name.is_empty() || !file.name.chars().all(plain) {
+        return Err(FileError {
+            line: line_of_key(text, "name"),
+            message: format!("name: `{}` names a folder: letters, digits, - and _ are allowed", file.name),
+        });
+    }
+    if file.repeats == 0 || file.repeats > 1000 {
+        return Err(FileError {
+            line: line_of_key(text, "repeats"),
+            message: "repeats: 1 to 1000 are allowed".into(),
+        });
+    }
+    if file.target.is_empty() {
+        return Err(whole("no [[target]]: name at least one, as in [[target]] model = \"tokio\""));
+    }
+    if file.step.is_empty() && file.load.connections.is_none() {
+        return Err(whole("no connections: set `connections` in [load], or add [[step]] tables"));
+    }
+    if !file.step.is_empty() && file.load.connections.is_some() {
+        return Err(FileError {
+            line: line_of_key(text, "connections"),
+            message: "connections: stands in [load] and in [[step]] tables: one of the two is allowed"
+                .to_owned(),
+        });
+    }
+    for (target, place) in file.target.iter().zip(target_lines(text)) {
+        if target.model.is_some() == target.address.is_some() {
+            return Err(FileError {
+                line: Some(place),
+                message: "[[target]]: exactly one of `model` and `address` is needed".to_owned(),
+            });
+        }
+    }
+    Ok(file)
+}
+
+/// Turns serde's words into ours: a key that is not known gets the nearest one that is.
+fn explain(text: &str, error: &toml::de::Error) -> FileError {
+    let line = error.span().map(|span| 1 + text[..span.start.min(text.len())].matches('\n').count());
+    let said = error.message().lines().next().unwrap_or("not valid TOML").to_owned();
+    let quoted: Vec<_> = said.split('`').skip(1).step_by(2).collect();
+    let message = match (said.split('`').next(), quoted.split_first()) {
+        (Some("unknown field "), Some((given, valid))) if !valid.is_empty() => {
+            nearest::unknown("key", given, valid)
+        }
+        (Some("unknown variant "), Some((given, valid))) if !valid.is_empty() => {
+            nearest::unknown("value", given, valid)
+        }
+        _ => match key_on_line(text, line) {
+            Some(key) => format!("{key}: {said}"),
+            None => said,
+        },
+    };
+    FileError { line, message }
+}
+
+fn key_on_line(text: &str, line: Option<usize>) -> Option<&str> {
+    let (key, _) = text.lines().nth(line?.checked_sub(1)?)?.split_once('=')?;
+    Some(key.trim()).filter(|key| !key.is_empty() && !key.starts_with('#'))
+}
+
+fn line_of_key(text: &str, key: &str) -> Option<usize> {
+    let is_it = |line: &str| line.split_once('=').is_some_and(|(name, _)| name.trim() == key);
+    text.lines().position(is_it).map(|at| at + 1)
+}
+
+/// Lines on which the `[[target]]` tables begin, in order.
+fn target_lines(text: &str) -> Vec<usize> {
+    #[derive(Deserialize)]
+    struct Places {
+        target: Vec<Spanned<toml::Table>>,
+    }
+    let places = toml::from_str::<Places>(text).map(|places| places.target).unwrap_or_default();
+    places.iter().map(|table| 1 + text[..table.span().start].matches('\n').count()).collect()
+}
+
+fn one() -> u64 {
+    1
+}
+
+fn one_u32() -> u32 {
+    1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "name = \"x\"\n[[target]]\nmodel = \"tokio\"\n[load]\nconnections = [10, \"1k\"]\n";
+
+    fn wrong(text: &str) -> String {
+        parse(text).unwrap_err().at(Path::new("f.toml"))
+    }
+
+    #[test]
+    fn reads_a_small_file() {
+        let file = parse(GOOD).unwrap();
+        let connections: Vec<_> = file.load.connections.unwrap().all().iter().map(|c| c.0).collect();
+        assert_eq!(connections, [10, 1000]);
+    }
+
+    #[test]
+    fn one_line_with_place_and_nearest_name() {
+        let with = |extra: &str| wrong(&format!("{GOOD}{extra}\n"));
+        assert!(
+            with("conections = 3")
+                .starts_with("f.toml:6: unknown key `conections`: did you mean `connections`?")
+        );
+        assert!(
+            with("payload = \"2MiB\"").starts_with("f.toml:6: payload: "),
+            "{}",
+            with("payload = \"2MiB\"")
+        );
+        assert!(with("duration = \"3\"").contains("f.toml:6: duration: `3` has no unit"));
+        assert!(
+            with("workload = \"holt\"").starts_with("f.toml:6: unknown value `holt`: did you mean `hold`?")
+        );
+        assert!(
+            with("engine = \"moi\"").contains("f.toml:6: engine: unknown engine `moi`: did you mean `mio`?")
+        );
+        assert!(with("[[target]]").contains("f.toml:6: [[target]]: exactly one of"));
+        assert!(
+            with("[[target]]\nmodel = \"tokyo\"")
+                .contains("f.toml:7: model: unknown model `tokyo`: did you mean")
+        );
+        assert!(with("[[step]]\nconnections = 5").contains("one of the two"));
+        assert!(wrong("name = \"x\"\ntarget = []\n").contains("no [[target]]"));
+        assert!(wrong("name = \"a/b\"\n[[target]]\nmodel=\"mio\"\n").starts_with("f.toml:1: name: "));
+        assert!(wrong("name = ").starts_with("f.toml:1: "));
+        let zero = wrong("name = \"x\"\n[[target]]\nmodel = \"mio\"\n[load]\nconnections = 0\n");
+        assert!(zero.starts_with("f.toml:5: connections: "), "{zero}");
+        for text in [with("x"), with("a = [1"), zero] {
+            assert_eq!(text.lines().count(), 1, "{text}");
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! `brink target` in one terminal, `brink load` in another.
+
+use serde_json::Value;
+
+use crate::program::{Target, stdout};
+
+fn load(target: &Target, flags: &[&str]) -> Value {
+    let mut args = vec!["load", "--target", target.address(), "--control", target.control()];
+    args.extend(["--format", "json", "--warmup", "100ms", "-d", "500ms"]);
+    args.extend(flags);
+    serde_json::from_str(&stdout(&args, 0)).expect("stdout is one JSON object")
+}
+
+#[test]
+fn every_model_with_its_delay_and_with_the_requests_own() {
+    for model in brink_target::MODELS {
+        let target = Target::start(&["--model", model.name, "--delay", "20ms"]);
+        let result = load(&target, &["-c", "20"]);
+        assert_eq!(result["case"]["target"]["model"], model.name, "it says what it is");
+        assert_eq!(result["requests"]["per_s_ceiling"], 1000.0);
+        assert_eq!(result["connections"]["opened"], 20);
+        assert_eq!(result["requests"]["failed"], 0);
+        assert!(
+            result["latency_ns"]["p50"].as_u64().unwrap() >= 19_900_000,
+            "{}: the target waits",
+            model.name
+        );
+        let result = load(&target, &["-c", "20", "--delay", "5ms"]);
+        let p50 = result["latency_ns"]["p50"].as_u64().unwrap();
+        assert!((4_900_000..20_000_000).contains(&p50), "{}: the request's own wait: {p50}", model.name);
+        assert_eq!(result["requests"]["per_s_ceiling"], 4000.0);
+    }
+}
+
+#[test]
+fn payloads_from_one_byte_to_one_mebibyte() {
+    let target = Target::start(&["--model", "mio"]);
+    for payload in ["1B", "65536", "1MiB"] {
+        let result = load(&target, &["-c", "3", "--payload", payload]);
+        assert!(result["requests"]["completed"].as_u64().unwrap() > 0, "{payload}");
+        assert_eq!(result["requests"]["failed"], 0, "{payload}");
+    }
+}
+
+#[test]
+fn idle_connections_are_held_and_their_memory_is_a_slope() {
+    for model in brink_target::MODELS {
+        let target = Target::start(&["--model", model.name]);
+        let result = load(&target, &["-c", "400", "--workload", "hold"]);
+        assert_eq!(result["connections"]["live_at_end"], 400, "{}", model.name);
+        assert_eq!(result["latency_ns"], Value::Null, "no request was made");
+        let memory = &result["memory_per_connection"];
+        assert_eq!(memory["plateaus"].as_array().unwrap().len(), 8);
+        for end in ["client", "target"] {
+            let slope = &memory[end]["user_bytes"];
+            let (low, high) = (slope["ci95"][0].as_f64().unwrap(), slope["ci95"][1].as_f64().unwrap());
+            assert!(low <= slope["slope"].as_f64().unwrap() && slope["slope"].as_f64().unwrap() <= high);
+            assert_eq!(memory[end]["kernel_scope"], "machine_both_ends");
+        }
+    }
+}
+
+#[test]
+fn a_token_keeps_strangers_from_the_control_plane() {
+    let target = Target::start(&["--token", "open-sesame"]);
+    let args =
+        ["load", "--target", target.address(), "--control", target.control(), "-c", "1", "-d", "100ms"];
+    let stderr = String::from_utf8(crate::program::run(&args).stderr).unwrap();
+    assert!(stderr.contains("token"), "{stderr}");
+    let result = load(&target, &["-c", "2", "--token", "open-sesame", "--out", &fresh("token")]);
+    assert_eq!(result["connections"]["opened"], 2);
+    let plan = std::fs::read_to_string(format!("{}/plan.json", fresh("token"))).unwrap();
+    assert!(!plan.contains("open-sesame"), "a secret is not written down");
+}
+
+#[test]
+fn a_connect_rate_is_kept() {
+    let target = Target::start(&["--model", "mio"]);
+    let result = load(&target, &["-c", "100", "--connect-rate", "200", "--workload", "hold"]);
+    let per_s = result["connections"]["connect_per_s"].as_f64().unwrap();
+    assert!(per_s <= 220.0, "{per_s} connections per second, 200 asked");
+}
+
+/// A folder of this test run, by name.
+fn fresh(name: &str) -> String {
+    std::env::temp_dir().join(format!("brink-it-{}-{name}", std::process::id())).to_str().unwrap().to_owned()
+}

@@ -1,0 +1,11 @@
+//! The program as a user meets it: the real binary, real sockets on loopback.
+//!
+//! Every target started here ends with the test that started it.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod bad_input;
+mod by_hand;
+mod configs;
+mod program;
+mod signals;
+mod smoke;
