@@ -160,10 +160,11 @@ impl Conductor<'_> {
     }
 
     fn work(&mut self, course: &mut Course) -> Waited {
+        // The observer may take its time here, before the clock of the schedule starts; not later.
+        self.observer.phase(Phase::Warmup);
         let begin_ns = self.stage.now_ns();
         let window_begin_ns = begin_ns.saturating_add(nanoseconds(self.options.warmup));
         let window_end_ns = window_begin_ns.saturating_add(nanoseconds(self.options.duration));
-        self.observer.phase(Phase::Warmup);
         self.stage.publish(Order::Work(Schedule { begin_ns, window_begin_ns, window_end_ns }));
         if self.wait(Until::At { ns: window_begin_ns }) == Waited::Halted {
             return Waited::Halted;

@@ -1,25 +1,38 @@
-//! Writes a made-up run with its report and charts into a folder, to be looked at:
-//! `cargo run -p brink-results --example report -- FOLDER`. Not a measurement.
+//! Draws a run into a folder, to be looked at: a made-up one, which is not a measurement, or one that was measured.
+//! `cargo run -p brink-results --example report -- FOLDER [RUN]`.
 
 #[path = "../tests/it/fixtures.rs"]
 #[allow(dead_code, missing_docs, clippy::unwrap_used, reason = "shared with the tests, which use all of it")]
 mod fixtures;
 
+use brink_results::store::RunData;
 use brink_results::{answer, charts, report, store};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let dir = std::env::args().nth(1).ok_or("name a folder")?;
-    let mut run = fixtures::run();
-    run.results.push(fixtures::at_limit());
-    run.results.push(fixtures::nothing_opened());
-    print!("{}\n{}", answer::answer(&run), answer::answer_one(&run.results[11]));
+    let mut arguments = std::env::args().skip(1);
+    let dir = arguments.next().ok_or("name a folder")?;
     std::fs::create_dir_all(&dir)?;
-    for (i, result) in run.results.iter().enumerate() {
-        store::write_result(dir.as_ref(), i + 1, result)?;
+    let run = match arguments.next() {
+        Some(measured) => store::read_run(measured.as_ref())?,
+        None => made_up(&dir)?,
+    };
+    print!("{}", answer::answer(&run));
+    if let Some(last) = run.results.last() {
+        print!("\n{}", answer::answer_one(last));
     }
     store::write_report(dir.as_ref(), &report::render(&run))?;
     for (i, figure) in charts::all(&run).iter().enumerate() {
         std::fs::write(format!("{dir}/chart-{i}.svg"), figure.standalone())?;
     }
     Ok(())
+}
+
+fn made_up(dir: &str) -> Result<RunData, Box<dyn std::error::Error>> {
+    let mut run = fixtures::run();
+    run.results.push(fixtures::at_limit());
+    run.results.push(fixtures::nothing_opened());
+    for (i, result) in run.results.iter().enumerate() {
+        store::write_result(dir.as_ref(), i + 1, result)?;
+    }
+    Ok(run)
 }

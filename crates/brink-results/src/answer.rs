@@ -4,16 +4,21 @@
 //! that are not valid, and must not call a difference what the intervals do not keep apart.
 
 pub mod compare;
+mod cost;
 pub mod failures;
+pub mod held;
+pub mod shortfall;
 pub mod single;
 pub mod table;
+pub mod wrap;
 
 use crate::schema::CaseResult;
 use crate::store::RunData;
 
 pub use single::answer_one;
 
-/// Table and sentences for a run, as plain text that ends with a newline.
+/// Table and sentences for a run, as plain text that ends with a newline. Sentences are wrapped to
+/// [`wrap::COLUMNS`] columns; the table is as wide as its figures.
 #[must_use]
 pub fn answer(run: &RunData) -> String {
     let mut text = table::text(&run.results);
@@ -21,8 +26,10 @@ pub fn answer(run: &RunData) -> String {
         if !text.is_empty() {
             text.push('\n');
         }
-        text.push_str(&sentence);
-        text.push('\n');
+        for line in wrap::lines(&sentence, 0) {
+            text.push_str(&line);
+            text.push('\n');
+        }
     }
     text
 }
@@ -33,14 +40,16 @@ pub fn sentences(run: &RunData) -> Vec<String> {
     if run.results.is_empty() {
         let mut said = vec!["Nothing was measured.".to_owned()];
         said.extend(failures::missing(run));
+        said.extend(failures::unreadable(run));
         return said;
     }
     let results = ordered(&run.results);
     let mut said = Vec::new();
-    said.extend(compare::held(&results));
+    said.extend(held::held(&results));
     said.extend(compare::compared(&results));
     said.extend(failures::not_valid(&results));
     said.extend(failures::missing(run));
+    said.extend(failures::unreadable(run));
     said
 }
 

@@ -118,6 +118,18 @@ pub enum Workload {
     },
 }
 
+impl Case {
+    /// The wait that each request asks for, in nanoseconds. `None` where it is drawn at random.
+    #[must_use]
+    pub fn asked_delay_ns(&self) -> Option<u64> {
+        match (self.load.delay_ns, self.target.delay) {
+            (Some(ns), _) => Some(ns),
+            (None, Delay::Fixed(delay)) => u64::try_from(delay.as_nanos()).ok(),
+            (None, _) => None,
+        }
+    }
+}
+
 impl Workload {
     /// The name used on the command line.
     #[must_use]

@@ -6,8 +6,6 @@ pub mod axis;
 pub mod panel;
 pub mod theme;
 
-use brink_wire::delay::Delay;
-
 use crate::answer::ordered;
 use crate::answer::table::printable;
 use crate::charts::axis::{Axis, Unit};
@@ -190,12 +188,8 @@ fn with_reference(mut all: Vec<Series>, references: Vec<Series>, name: &str) -> 
 
 /// The wait that each request asked for; `None` where it is drawn or zero.
 fn asked_delay_ns(result: &CaseResult) -> Option<f64> {
-    let ns = match (result.case.load.delay_ns, result.case.target.delay) {
-        (Some(ns), _) => ns as f64,
-        (None, Delay::Fixed(delay)) => delay.as_nanos() as f64,
-        (None, _) => return None,
-    };
-    (ns > 0.0 && result.requests.per_s_ceiling.is_some()).then_some(ns)
+    let ns = result.case.asked_delay_ns().filter(|ns| *ns > 0)?;
+    result.requests.per_s_ceiling.map(|_| ns as f64)
 }
 
 fn is_valid(result: &CaseResult) -> bool {

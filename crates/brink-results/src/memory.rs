@@ -134,15 +134,17 @@ fn method(plateaus: &[Plateau], shared_machine: Option<bool>) -> String {
         return "not measured: no plateau was reached".to_owned();
     };
     let scope = match shared_machine {
-        Some(true) => "of the one machine that both ends share, so it counts both ends",
-        Some(false) => "of each end's own machine",
-        None => "of the machine; whether it counts one end or both is unknown",
+        Some(true) => "of the whole machine that both ends share, so it counts both ends",
+        Some(false) => "of each end's own whole machine",
+        None => "of the whole machine; whether it counts one end or both is unknown",
     };
     format!(
         "{range}, each sampled after every open connection had echoed once and the target was at rest \
          (plateaus not seen at rest are named in validity.reasons); 95% interval by Student's t; \
          user = anonymous resident memory (RssAnon) of the end's processes; \
-         kernel = Slab + KernelStack + PageTables + TCP buffers, machine-wide, {scope}"
+         kernel = Slab + KernelStack + PageTables of /proc/meminfo + the TCP buffers (mem) of /proc/net/sockstat, \
+         {scope}; memory that the kernel freed after earlier runs stays in its slabs for a while and is used again, \
+         so that a kernel figure can be too low after a larger run: it is a lower bound"
     )
 }
 

@@ -5,6 +5,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::de::DeserializeOwned;
 use thiserror::Error;
@@ -27,6 +28,8 @@ pub struct RunData {
     pub plan: Option<Plan>,
     /// What was run, in order.
     pub results: Vec<CaseResult>,
+    /// Files named like a plan or a result that are neither, by line: `003-x.json: missing field ..`.
+    pub unreadable: Vec<String>,
 }
 
 impl RunData {
@@ -100,7 +103,7 @@ pub enum ReadError {
         /// What the system said.
         source: io::Error,
     },
-    /// The folder holds neither a plan nor a result.
+    /// The folder holds no file that could be a plan or a result.
     #[error("{} holds no run: neither plan.json nor a result file", .0.display())]
     NoRun(PathBuf),
     /// A file is not JSON, or lacks a field, or has one of another type.
@@ -133,12 +136,19 @@ pub fn create_run_dir(dir: &Path) -> Result<(), RunDirError> {
         .map_err(|source| RunDirError::Write { dir: dir.to_owned(), source })
 }
 
-/// Writes the plan.
+/// Writes the plan, and with it claims the folder: of two runs that were given the same one, one gets it.
 ///
 /// # Errors
-/// [`WriteError`].
-pub fn write_plan(dir: &Path, plan: &Plan) -> Result<PathBuf, WriteError> {
-    write_json(dir, PLAN_FILE, plan)
+/// [`RunDirError::HoldsRun`] where another run has it, [`RunDirError::Write`].
+pub fn write_plan(dir: &Path, plan: &Plan) -> Result<PathBuf, RunDirError> {
+    let write_error = |source| RunDirError::Write { dir: dir.to_owned(), source };
+    let bytes = json(plan).map_err(write_error)?;
+    write_new(dir, PLAN_FILE, &bytes).map_err(|source| match source.kind() {
+        io::ErrorKind::AlreadyExists => {
+            RunDirError::HoldsRun { dir: dir.to_owned(), found: PLAN_FILE.to_owned() }
+        }
+        _ => write_error(source),
+    })
 }
 
 /// Writes the result of the case that ran as the `number`th, counted from 1.
@@ -166,27 +176,47 @@ pub fn result_file_name(number: usize, case_name: &str) -> String {
 }
 
 /// Reads a folder: the plan if there is one, and every result. Files that are still being written,
-/// hidden files and files that are not JSON are passed over.
+/// hidden files and files not named `.json` are passed over; a file that cannot be read, or is no file of
+/// brink, is named in [`RunData::unreadable`].
 ///
 /// # Errors
-/// [`ReadError`] for the first file, by name, that is not what its name says.
+/// [`ReadError`] for a folder that cannot be listed, holds no run, or of which no file could be read: the
+/// last names the first of them, by number.
 pub fn read_run(dir: &Path) -> Result<RunData, ReadError> {
     let mut names = file_names(dir).map_err(|source| ReadError::Io { path: dir.to_owned(), source })?;
     names.retain(|name| name.ends_with(".json") && !name.starts_with('.'));
     names.sort_by_key(|name| (number(name).unwrap_or(u64::MAX), name.clone()));
-    let mut run = RunData { dir: dir.to_owned(), plan: None, results: Vec::new() };
+    let mut run = RunData { dir: dir.to_owned(), plan: None, results: Vec::new(), unreadable: Vec::new() };
+    let mut first_error = None;
     for name in &names {
         let path = dir.join(name);
-        if name == PLAN_FILE {
-            run.plan = Some(read_file(&path, PLAN_SCHEMA)?);
+        let read = if name == PLAN_FILE {
+            read_file(&path, PLAN_SCHEMA).map(|plan| run.plan = Some(plan))
         } else {
-            run.results.push(read_file(&path, RESULT_SCHEMA)?);
+            read_file(&path, RESULT_SCHEMA).map(|result| run.results.push(result))
+        };
+        if let Err(error) = read {
+            run.unreadable.push(error.without_folder());
+            first_error.get_or_insert(error);
         }
     }
-    if names.is_empty() {
-        return Err(ReadError::NoRun(dir.to_owned()));
+    match first_error {
+        Some(error) if run.plan.is_none() && run.results.is_empty() => Err(error),
+        None if names.is_empty() => Err(ReadError::NoRun(dir.to_owned())),
+        _ => Ok(run),
     }
-    Ok(run)
+}
+
+impl ReadError {
+    /// The same on one line that does not tell where the folder is: a report must not differ by that.
+    fn without_folder(&self) -> String {
+        let name = |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        match self {
+            Self::Io { path, source } => format!("{}: cannot be read: {source}", name(path)),
+            Self::Content { path, problem } => format!("{}: {problem}", name(path)),
+            Self::NoRun(_) => self.to_string(),
+        }
+    }
 }
 
 /// Reads one result file.
@@ -236,10 +266,14 @@ fn file_names(dir: &Path) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-fn write_json<T: serde::Serialize>(dir: &Path, name: &str, value: &T) -> Result<PathBuf, WriteError> {
-    let mut bytes = serde_json::to_vec_pretty(value)
-        .map_err(|error| WriteError { path: dir.join(name), source: error.into() })?;
+fn json<T: serde::Serialize>(value: &T) -> io::Result<Vec<u8>> {
+    let mut bytes = serde_json::to_vec_pretty(value)?;
     bytes.push(b'\n');
+    Ok(bytes)
+}
+
+fn write_json<T: serde::Serialize>(dir: &Path, name: &str, value: &T) -> Result<PathBuf, WriteError> {
+    let bytes = json(value).map_err(|source| WriteError { path: dir.join(name), source })?;
     write_whole(dir, name, &bytes)
 }
 
@@ -247,11 +281,9 @@ fn write_json<T: serde::Serialize>(dir: &Path, name: &str, value: &T) -> Result<
 /// the whole file or none, also after a crash. rename(2), fsync(2).
 fn write_whole(dir: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf, WriteError> {
     let path = dir.join(name);
-    let part = dir.join(format!(".{name}.part-{}", std::process::id()));
+    let part = part_name(dir, name);
     let write = || -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&part)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
+        write_part(&part, bytes)?;
         fs::rename(&part, &path)?;
         File::open(dir)?.sync_all()
     };
@@ -263,4 +295,41 @@ fn write_whole(dir: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf, WriteErr
             Err(WriteError { path, source })
         }
     }
+}
+
+/// Like [`write_whole`], but `AlreadyExists` where the name is taken: link(2) makes the name and refuses
+/// one that is there in one step, which rename(2) does not.
+fn write_new(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<PathBuf> {
+    let path = dir.join(name);
+    let part = part_name(dir, name);
+    let write = || -> io::Result<()> {
+        write_part(&part, bytes)?;
+        match fs::hard_link(&part, &path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                // A file system without hard links: O_EXCL claims the name as surely, only not with its content.
+                let mut file = OpenOptions::new().write(true).create_new(true).open(&path)?;
+                file.write_all(bytes)?;
+                file.sync_all()?;
+            }
+            linked => linked?,
+        }
+        File::open(dir)?.sync_all()
+    };
+    let written = write();
+    // A part file left behind is hidden and passed over.
+    let _ = fs::remove_file(&part);
+    written.map(|()| path)
+}
+
+fn write_part(part: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(part)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// A hidden name that no other writer uses, whether of this process or of another.
+fn part_name(dir: &Path, name: &str) -> PathBuf {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    dir.join(format!(".{name}.part-{}-{count}", std::process::id()))
 }

@@ -16,6 +16,10 @@ pub const DRIFT_MAX: f64 = 0.1;
 /// What `failure_point.limit` says where no limit can be named.
 const LIMIT_UNKNOWN: &str = "unknown";
 
+/// Why a hold has no figures of requests.
+pub(crate) const NO_REQUESTS: &str =
+    "requests.per_s, latency_ns, delay_error_ns: hold without heartbeat makes no requests in its window";
+
 /// What a verdict is made from.
 #[derive(Debug, Clone, Copy)]
 pub struct Input<'a> {
@@ -181,10 +185,7 @@ fn nulls(result: &CaseResult) -> Vec<String> {
         connections.connect_latency_ns.is_none(),
         "connections.connect_latency_ns: no connection was established",
     );
-    say(
-        !asks,
-        "requests.per_s, latency_ns, delay_error_ns: hold without heartbeat makes no requests in its window",
-    );
+    say(!asks, NO_REQUESTS);
     say(asks && result.requests.per_s.is_none(), "requests.per_s: there was no measuring window");
     say(asks && result.latency_ns.is_none(), "latency_ns: no request of the window was answered");
     say(

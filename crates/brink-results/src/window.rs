@@ -32,6 +32,23 @@ pub fn threads_max(samples: &[EndSample], span: (f64, f64)) -> Option<u64> {
     within(samples, span).filter_map(|s| s.threads).max()
 }
 
+/// The most user memory seen in the span, in bytes.
+#[must_use]
+pub fn user_bytes_max(samples: &[EndSample], span: (f64, f64)) -> Option<u64> {
+    within(samples, span).filter_map(|s| s.user_bytes).max()
+}
+
+/// CPU seconds, user and system, for each request answered between the first and the last sample in
+/// the span. `None` with fewer than two samples that know both, or without a request between them.
+#[must_use]
+pub fn cpu_s_per_request(samples: &[EndSample], span: (f64, f64)) -> Option<f64> {
+    let mut known = within(samples, span).filter_map(|s| Some((s.cpu_s?, s.requests?)));
+    let first = known.next()?;
+    let last = known.last()?;
+    let requests = last.1.checked_sub(first.1).filter(|count| *count > 0)?;
+    Some((last.0 - first.0) / requests as f64)
+}
+
 fn within(samples: &[EndSample], (start, end): (f64, f64)) -> impl Iterator<Item = &EndSample> {
     samples.iter().filter(move |s| s.t_s >= start && s.t_s <= end)
 }

@@ -124,14 +124,14 @@ impl Acceptor {
         &mut self,
         stop: &Stop,
         phase: &str,
-        mut begin: impl FnMut(TcpStream, usize) -> io::Result<()>,
+        mut begin: impl FnMut(TcpStream, u32) -> io::Result<()>,
     ) -> io::Result<()> {
-        let mut accepted = 0;
+        let mut accepted: u32 = 0;
         while !stop.requested() {
             let pause = match self.accept() {
                 Accepted::Connection(stream) => {
                     let begun = begin(stream, accepted);
-                    accepted += 1;
+                    accepted = accepted.wrapping_add(1);
                     begun.err().and_then(|error| self.refused(phase, &error))
                 }
                 Accepted::Drained => {

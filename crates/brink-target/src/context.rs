@@ -1,5 +1,6 @@
 //! What a model is given to serve with, and what every connection of it shares.
 
+use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
 
@@ -42,28 +43,52 @@ impl Context {
             work: serve.work,
         })
     }
+
+    /// A read or write failed and its connection closes. Counted, unless it only means that the
+    /// client has gone, or that the target itself is closing everything.
+    pub(crate) fn note(&self, phase: &str, error: &io::Error) {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected};
+        let gone = matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected);
+        if !gone && !self.stop.requested() {
+            self.counters.refuse(phase, &brink_host::errno::name(error));
+        }
+    }
 }
 
 /// An admitted connection's place under the bound: given up on drop.
 #[derive(Debug)]
-pub(crate) struct Place(Arc<Context>);
+pub(crate) struct Place {
+    context: Arc<Context>,
+    /// Once open: counted from 0 in order of accepting, round and round.
+    /// Kept here because with the flag it takes the room of one word.
+    number: u32,
+    is_given_up: bool,
+}
 
 impl Place {
     /// For a connection that the acceptor has admitted.
     pub(crate) fn of_admitted(context: &Arc<Context>) -> Self {
-        Self(Arc::clone(context))
+        Self { context: Arc::clone(context), number: 0, is_given_up: false }
     }
 
     /// The model has taken the connection: it counts as live until the result is dropped.
-    pub(crate) fn open(self, number: usize) -> Open {
-        self.0.counters.opened(number);
-        Open { place: self, number }
+    pub(crate) fn open(mut self, number: u32) -> Open {
+        self.context.counters.opened(number as usize);
+        self.number = number;
+        Open { place: self }
+    }
+
+    fn give_up(&mut self) {
+        if !self.is_given_up {
+            self.is_given_up = true;
+            self.context.counters.leave();
+        }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.counters.leave();
+        self.give_up();
     }
 }
 
@@ -71,23 +96,28 @@ impl Drop for Place {
 #[derive(Debug)]
 pub(crate) struct Open {
     place: Place,
-    /// Counted from 0 in order of accepting; also chooses the shard.
-    pub(crate) number: usize,
 }
 
 impl Open {
     pub(crate) fn context(&self) -> &Context {
-        &self.place.0
+        &self.place.context
     }
 
     /// One more request was answered.
     pub(crate) fn answered(&self) {
-        self.context().counters.answered(self.number, 1);
+        self.context().counters.answered(self.shard(), 1);
+    }
+
+    /// Where it is counted; tells connections apart as long as there are no four billion.
+    pub(crate) fn shard(&self) -> usize {
+        self.place.number as usize
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.context().counters.closed(self.number);
+        // In this order: whoever sees the live count fall may rely on the place.
+        self.place.give_up();
+        self.context().counters.closed(self.shard());
     }
 }

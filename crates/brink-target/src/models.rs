@@ -76,12 +76,6 @@ fn everywhere() -> Result<(), String> {
     Ok(())
 }
 
-/// Whether a read or write error only means that the client has gone.
-fn client_gone(error: &io::Error) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected};
-    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

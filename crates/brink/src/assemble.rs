@@ -150,14 +150,14 @@ fn requests(outcome: &Outcome, case: &Case) -> Requests {
         completed: outcome.requests_completed,
         failed: outcome.requests_failed,
         per_s: (window_s > 0.0 && makes_requests).then(|| outcome.completed_in_window as f64 / window_s),
-        per_s_ceiling: ceiling(case),
+        per_s_ceiling: ceiling(case, outcome.opened),
         window_s,
     }
 }
 
-/// What the arithmetic of the workload allows: connections / (delay + think time), or one
+/// What the arithmetic of the workload allows: open connections / (delay + think time), or one
 /// request per heartbeat. Nothing where neither waits, or where the target's wait is unknown.
-fn ceiling(case: &Case) -> Option<f64> {
+fn ceiling(case: &Case, connections: u64) -> Option<f64> {
     let delay_s = match case.load.delay_ns {
         Some(ns) => ns as f64 / 1e9,
         None if case.target.model == "foreign" => return None,
@@ -167,7 +167,7 @@ fn ceiling(case: &Case) -> Option<f64> {
         Workload::Closed { think_ns } => delay_s + think_ns as f64 / 1e9,
         Workload::Hold { heartbeat_ns } => heartbeat_ns? as f64 / 1e9,
     };
-    (cycle_s > 0.0).then(|| case.load.connections as f64 / cycle_s)
+    (cycle_s > 0.0).then(|| connections as f64 / cycle_s)
 }
 
 /// The failures of both ends, as they were observed.
@@ -207,11 +207,11 @@ mod tests {
 
     #[test]
     fn the_ceiling_is_arithmetic() {
-        assert_eq!(ceiling(&case("")), Some(500.0));
-        assert_eq!(ceiling(&case("think = \"400ms\"")), Some(100.0));
-        assert_eq!(ceiling(&case("delay = \"1s\"")), Some(50.0));
-        assert_eq!(ceiling(&case("delay = \"0s\"")), None);
-        assert_eq!(ceiling(&case("workload = \"hold\"")), None);
-        assert_eq!(ceiling(&case("workload = \"hold\"\nheartbeat = \"10s\"")), Some(5.0));
+        assert_eq!(ceiling(&case(""), 50), Some(500.0));
+        assert_eq!(ceiling(&case("think = \"400ms\""), 50), Some(100.0));
+        assert_eq!(ceiling(&case("delay = \"1s\""), 50), Some(50.0));
+        assert_eq!(ceiling(&case("delay = \"0s\""), 50), None);
+        assert_eq!(ceiling(&case("workload = \"hold\""), 50), None);
+        assert_eq!(ceiling(&case("workload = \"hold\"\nheartbeat = \"10s\""), 50), Some(5.0));
     }
 }

@@ -20,6 +20,8 @@ use brink_wire::control::{Counters, MachineUsage, ProcessUsage, TargetUsage};
 const SETTLE_PAUSE: Duration = Duration::from_millis(20);
 /// A target that is not at rest by then is sampled all the same, and marked.
 const SETTLE_WITHIN: Duration = Duration::from_secs(2);
+/// How long a target is left alone after it did not answer.
+const LEFT_ALONE: Duration = Duration::from_secs(5);
 /// At rest: anonymous memory moved by no more than this between two looks.
 const SETTLED_BYTES: u64 = 16 << 10;
 
@@ -32,6 +34,7 @@ pub struct Ends {
     same_machine: bool,
     last_counters: Option<Counters>,
     control_failures: u64,
+    silent_until: Option<Instant>,
 }
 
 /// Both ends at one instant.
@@ -64,7 +67,16 @@ impl Ends {
         same_machine: bool,
     ) -> Self {
         let client = ProcessSampler::own();
-        Self { began, client, live, target, same_machine, last_counters: None, control_failures: 0 }
+        Self {
+            began,
+            client,
+            live,
+            target,
+            same_machine,
+            last_counters: None,
+            control_failures: 0,
+            silent_until: None,
+        }
     }
 
     /// One sample of everything.
@@ -91,8 +103,14 @@ impl Ends {
         look
     }
 
+    /// A target that did not answer is left alone for a while, so that the client's own samples go on.
     fn ask(&mut self) -> Option<TargetUsage> {
-        let answer = self.target.as_mut()?.usage();
+        let target = self.target.as_mut()?;
+        if self.silent_until.is_some_and(|until| Instant::now() < until) {
+            return None;
+        }
+        let answer = target.usage();
+        self.silent_until = answer.is_err().then(|| Instant::now() + LEFT_ALONE);
         self.control_failures += u64::from(answer.is_err());
         answer.ok()
     }
@@ -173,11 +191,21 @@ fn pause(time: Duration) {
     std::thread::sleep(time);
 }
 
+/// What the sampling thread is told.
+#[derive(Debug, PartialEq, Eq)]
+enum Errand {
+    /// Look now, out of turn.
+    Look,
+    /// End.
+    End,
+}
+
 /// The thread that samples several times a second until it is dropped or collected.
 pub struct Sampling {
     ends: Arc<Mutex<Ends>>,
     usage: Arc<Mutex<Usage>>,
-    stop: mpsc::Sender<()>,
+    began: Instant,
+    errands: mpsc::Sender<Errand>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -191,9 +219,10 @@ impl Sampling {
         per_s: f64,
         mut on_look: impl FnMut(&Look, &str) + Send + 'static,
     ) -> std::io::Result<Self> {
+        let began = ends.began;
         let ends = Arc::new(Mutex::new(ends));
         let usage = Arc::new(Mutex::new(Usage::default()));
-        let (stop, stopped) = mpsc::channel();
+        let (errands, errand) = mpsc::channel();
         let (at, to) = (Arc::clone(&ends), Arc::clone(&usage));
         let interval = Duration::from_secs_f64(1.0 / per_s);
         let thread = std::thread::Builder::new().name("sampling".to_owned()).spawn(move || {
@@ -208,21 +237,22 @@ impl Sampling {
                 on_look(&look, &phase);
                 due = (due + interval).max(Instant::now());
                 let wait = due.saturating_duration_since(Instant::now());
-                if stopped.recv_timeout(wait) != Err(RecvTimeoutError::Timeout) {
-                    return;
+                match errand.recv_timeout(wait) {
+                    Ok(Errand::Look) | Err(RecvTimeoutError::Timeout) => {}
+                    Ok(Errand::End) | Err(RecvTimeoutError::Disconnected) => return,
                 }
             }
         })?;
-        Ok(Self { ends, usage, stop, thread: Some(thread) })
+        Ok(Self { ends, usage, began, errands, thread: Some(thread) })
     }
 
-    /// Notes that a part of the case begins, with a sample taken at that moment, so
-    /// that what the part used can be reckoned exactly.
+    /// Notes that a part of the case begins, and has a sample taken at once, so that what the
+    /// part used can be reckoned. Does not wait for it: the schedule of the load must not slip
+    /// because a target is slow to tell.
     pub fn mark(&self, name: &str) {
-        let look = lock(&self.ends).look();
-        let mut usage = lock(&self.usage);
-        add(&mut usage, &look);
-        usage.phases.push(PhaseMark { name: name.to_owned(), t_s: look.client.t_s });
+        let t_s = self.began.elapsed().as_secs_f64();
+        lock(&self.usage).phases.push(PhaseMark { name: name.to_owned(), t_s });
+        let _sampling_ended = self.errands.send(Errand::Look);
     }
 
     /// Samples with all connections at rest.
@@ -250,7 +280,7 @@ impl Sampling {
     }
 
     fn end(&mut self) {
-        let _ended_already = self.stop.send(());
+        let _ended_already = self.errands.send(Errand::End);
         if let Some(thread) = self.thread.take() {
             let _it_panicked = thread.join();
         }

@@ -21,38 +21,44 @@ mod target_process;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::ErrorKind;
 
 use crate::cli::{Cli, Command};
 use crate::exit::{Code, Failure};
 
 fn main() -> ExitCode {
-    let outcome = Cli::try_parse().map_err(|error| one_line(&error)).and_then(|cli| match cli.command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return not_parsed(&error),
+    };
+    let outcome = match cli.command {
         Command::Target(args) => command::target::run(&args),
         Command::Load(args) => command::load::run(&args),
         Command::Sweep(args) => command::sweep::run(&args),
         Command::Plan(args) => command::plan::run(&args),
         Command::Report(args) => command::report::run(&args),
         Command::RunCase(args) => command::run_case::run(&args),
-    });
+    };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            if !failure.line.is_empty() {
-                eprintln!("brink: {failure}");
-            }
-            failure.code.into()
-        }
+        Err(failure) => ended(&failure),
     }
 }
 
-/// clap explains over several lines; its help and version are no errors at all.
-fn one_line(error: &clap::Error) -> Failure {
-    if !error.use_stderr() {
-        let printed = error.print();
-        return match printed {
-            Ok(()) => Failure::said(Code::Usage),
-            Err(error) => Failure::failed(error.to_string()),
-        };
+fn ended(failure: &Failure) -> ExitCode {
+    if !failure.line.is_empty() {
+        eprintln!("brink: {failure}");
+    }
+    failure.code.into()
+}
+
+/// Help and version are what was asked for. Everything else gets one line where clap has several.
+fn not_parsed(error: &clap::Error) -> ExitCode {
+    let wanted = !error.use_stderr();
+    if wanted || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        // A reader that has gone away (`| head`) is not a failure.
+        let _nobody_reads = error.print();
+        return if wanted { ExitCode::SUCCESS } else { Code::Usage.into() };
     }
     let text = error.to_string();
     let said: Vec<_> = text
@@ -61,5 +67,5 @@ fn one_line(error: &clap::Error) -> Failure {
         .map(str::trim)
         .filter(|line| !line.is_empty())
         .collect();
-    Failure::usage(said.join(" ").trim_start_matches("error: ").to_owned())
+    ended(&Failure::usage(said.join(" ").trim_start_matches("error: ")))
 }

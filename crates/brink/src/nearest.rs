@@ -4,8 +4,15 @@
 pub fn nearest<'a>(given: &str, valid: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     valid
         .into_iter()
-        .map(|name| (strsim::jaro_winkler(given, name), name))
-        .filter(|(likeness, _)| *likeness > 0.7)
+        // The first knows shared beginnings, the second swapped letters.
+        .map(|name| {
+            (
+                (strsim::jaro_winkler(given, name) + strsim::normalized_damerau_levenshtein(given, name))
+                    / 2.0,
+                name,
+            )
+        })
+        .filter(|(likeness, _)| *likeness > 0.55)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| name)
 }
@@ -26,6 +33,7 @@ mod tests {
         let valid = ["threads", "tokio", "mio"];
         assert_eq!(nearest("tokyo", valid), Some("tokio"));
         assert_eq!(nearest("thread", valid), Some("threads"));
+        assert_eq!(nearest("moi", valid), Some("mio"));
         assert_eq!(nearest("xyz", valid), None);
         assert_eq!(
             unknown("model", "tokyo", &valid),

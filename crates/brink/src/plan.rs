@@ -203,7 +203,10 @@ pub fn load(args: &LoadArgs, machine: &Machine) -> Result<Case, Failure> {
     };
     let target = load_target(args, delay_asked.is_none(), machine)?;
     Ok(Case {
-        name: format!("{}-c{}", target.model, args.connections),
+        name: match target.origin {
+            Origin::Started => format!("{}-c{}", target.model, args.connections),
+            Origin::Address { .. } => format!("target-c{}", args.connections),
+        },
         repeat: 1,
         target,
         load: LoadCase {

@@ -92,7 +92,10 @@ fn line(end: End, prediction: &Prediction, connections: u64) -> String {
         name(end),
         format_count(prediction.connections_max),
         format_count(connections),
-        prediction.fix.as_ref().map_or("nothing lifts it here".to_owned(), |fix| format!("to lift it: {fix}"))
+        prediction
+            .fix
+            .as_ref()
+            .map_or("nothing lifts it here".to_owned(), |fix| format!("to lift it: {fix}"))
     )
 }
 

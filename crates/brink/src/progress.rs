@@ -68,7 +68,7 @@ impl Progress {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar =
                 ProgressBar::with_draw_target(Some(cases as u64), ProgressDrawTarget::stderr_with_hz(5));
-            let template = "[{bar:24}] {pos}/{len} cases, {elapsed}, {msg}";
+            let template = "[{bar:24}] {pos}/{len} cases, {elapsed}, {wide_msg}";
             bar.set_style(
                 ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
             );

@@ -299,7 +299,9 @@ fn limits_of(ends: &mut Ends) -> (Vec<LimitReading>, Vec<LimitReading>) {
 fn remarks(outcome: &Outcome, ending: Option<&Ending>, silent: u64) -> Vec<String> {
     let mut remarks = Vec::new();
     if silent > 0 {
-        remarks.push(format!("the target's control plane did not answer {silent} times"));
+        remarks.push(format!(
+            "the target's control plane did not answer {silent} times, and was then left alone for 5 s each"
+        ));
     }
     if outcome.heartbeats_skipped > 0 {
         remarks.push(format!(

@@ -8,6 +8,9 @@ use crate::answer::table::{printable, verdict_name};
 use crate::schema::{CaseResult, Confidence, End, FailurePoint, Verdict};
 use crate::store::RunData;
 
+/// What a command that lifts a limit is said after.
+pub const TO_LIFT: &str = "To lift it: ";
+
 /// One sentence for each result that is not valid.
 #[must_use]
 pub fn not_valid(results: &[&CaseResult]) -> Vec<String> {
@@ -25,6 +28,12 @@ pub fn missing(run: &RunData) -> Option<String> {
         let names = printable(&shown.join(", "));
         format!("{} of {planned} planned cases have no result: {names}{more}.", missing.len())
     })
+}
+
+/// Which files of the folder were left out, and why.
+#[must_use]
+pub fn unreadable(run: &RunData) -> Vec<String> {
+    run.unreadable.iter().map(|line| format!("Left out: {}.", printable(line))).collect()
 }
 
 fn one(result: &CaseResult) -> String {
@@ -58,7 +67,7 @@ pub fn point_sentence(point: &FailurePoint) -> String {
         sure => format!("limit {}{value} ({}).", point.limit, confidence_name(sure)),
     });
     if let Some(fix) = &point.fix {
-        text.push_str(&format!(" To lift it: {fix}"));
+        text.push_str(&format!(" {TO_LIFT}{fix}"));
     }
     printable(&text)
 }

@@ -2,53 +2,70 @@
 //!
 //! Must not compare: there is nothing to compare with.
 
-use brink_wire::value::{format_count, format_ns};
+use brink_wire::value::{format_bytes, format_count, format_ns};
 
 use crate::answer::failures::point_sentence;
 use crate::answer::table::{NULL, cpu, cpu_seconds, printable, rate, slope, verdict_name};
-use crate::schema::{CaseResult, EndMemory, KernelScope, LatencyFrom};
+use crate::answer::wrap;
+use crate::case::Workload;
+use crate::schema::{CaseResult, EndMemory, KernelScope, LatencyFrom, Verdict};
+use crate::verdict::NO_REQUESTS;
 
-/// One result as plain text that ends with a newline.
+/// Columns before the figures.
+const INDENT: usize = 16;
+
+/// One result as plain text that ends with a newline, wrapped to [`wrap::COLUMNS`] columns.
 #[must_use]
 pub fn answer_one(result: &CaseResult) -> String {
     let load = &result.case.load;
-    let mut lines = vec![
-        format!(
-            "{}: {} connections, {}, engine {}",
-            printable(&result.case.target.label),
-            format_count(load.connections),
-            load.workload.name(),
-            load.engine
-        ),
-        line("verdict", verdict_name(result.validity.verdict)),
-    ];
-    lines.extend(result.validity.reasons.iter().map(|reason| line("", &printable(reason))));
-    lines.push(line("connections", &connections(result)));
-    lines.push(line("connect", &connect(result)));
-    lines.push(line("requests", &requests(result)));
-    lines.push(line("latency", &latency(result)));
+    let verdict = result.validity.verdict;
+    let mut lines = vec![format!(
+        "{}: {} connections, {}, engine {}",
+        printable(&result.case.target.label),
+        format_count(load.connections),
+        load.workload.name(),
+        load.engine
+    )];
+    let mut say = |name: &str, text: &str| lines.extend(entry(name, text));
+    say("verdict", verdict_name(verdict));
+    // That a valid hold made no requests is said below, where they would be.
+    let told = |reason: &&String| verdict != Verdict::Valid || reason.as_str() != NO_REQUESTS;
+    for reason in result.validity.reasons.iter().filter(told) {
+        say("", &printable(reason));
+    }
+    say("connections", &connections(result));
+    say("connect", &connect(result));
+    if matches!(load.workload, Workload::Hold { heartbeat_ns: None }) {
+        say("requests", "no requests: hold without heartbeat");
+    } else {
+        say("requests", &requests(result));
+        say("latency", &latency(result));
+    }
     if let Some(error) = &result.delay_error_ns {
-        lines.push(line(
-            "delay off by",
-            &percentiles(&[("p50", error.p50), ("p99", error.p99), ("max", error.max)]),
-        ));
+        let error = percentiles(&[("p50", error.p50), ("p99", error.p99), ("max", error.max)]);
+        say("delay off by", &error);
     }
     let memory = &result.memory_per_connection;
-    lines.push(line("target/conn", &end_memory(&memory.target)));
-    lines.push(line("client/conn", &end_memory(&memory.client)));
+    say("target/conn", &end_memory(&memory.target, false));
+    let counted = memory.target.kernel_bytes.is_some()
+        && memory.target.kernel_scope == Some(KernelScope::MachineBothEnds);
+    say("client/conn", &end_memory(&memory.client, counted));
     let (client, target) = cpu(result);
-    lines.push(line(
+    say(
         "CPU",
         &format!("client {}, target {} CPU seconds per second", cpu_seconds(client), cpu_seconds(target)),
-    ));
+    );
     if let Some(point) = &result.failure_point {
-        lines.push(line("failure", &point_sentence(point)));
+        say("failure", &point_sentence(point));
     }
     lines.join("\n") + "\n"
 }
 
-fn line(name: &str, text: &str) -> String {
-    format!("  {name:<13} {text}")
+/// A name and what is said of it, on as many lines as it needs.
+fn entry(name: &str, text: &str) -> Vec<String> {
+    let head = |i: usize| if i == 0 { name } else { "" };
+    let line = |(i, text): (usize, String)| format!("  {:<13} {text}", head(i));
+    wrap::lines(text, INDENT).into_iter().enumerate().map(line).collect()
 }
 
 fn connections(result: &CaseResult) -> String {
@@ -105,22 +122,38 @@ fn percentiles(all: &[(&str, u64)]) -> String {
     all.iter().map(|(name, ns)| format!("{name} {}", format_ns(*ns as f64))).collect::<Vec<_>>().join(", ")
 }
 
-fn end_memory(memory: &EndMemory) -> String {
+/// The slopes of one end. A kernel figure of both ends is said once, at the target.
+fn end_memory(memory: &EndMemory, kernel_counted: bool) -> String {
+    let figures = [
+        ("user", memory.user_bytes),
+        ("virtual", memory.virtual_bytes),
+        ("page tables", memory.page_table_bytes),
+    ];
+    let mut parts: Vec<String> = figures
+        .iter()
+        .filter_map(|(name, bytes)| bytes.as_ref().map(|bytes| format!("{name} {}", slope(bytes))))
+        .collect();
+    if kernel_counted {
+        parts.push("kernel counted with the target's".to_owned());
+    } else {
+        parts.extend(kernel(memory));
+    }
+    if parts.is_empty() { NULL.to_owned() } else { parts.join(", ") }
+}
+
+/// `kernel 35.4 KiB ±71 B (stacks 16.0 KiB, slab 15.5 KiB; machine, both ends)`.
+fn kernel(memory: &EndMemory) -> Option<String> {
+    let bytes = memory.kernel_bytes?;
     let scope = match memory.kernel_scope {
         Some(KernelScope::Cgroup) => "its control group",
         Some(KernelScope::Machine) => "its machine",
         Some(KernelScope::MachineBothEnds) => "machine, both ends",
         None => "scope unknown",
     };
-    let figures = [
-        ("user".to_owned(), memory.user_bytes),
-        ("virtual".to_owned(), memory.virtual_bytes),
-        ("page tables".to_owned(), memory.page_table_bytes),
-        (format!("kernel ({scope})"), memory.kernel_bytes),
-    ];
-    let parts: Vec<String> = figures
+    let within: Vec<String> = [("stacks", memory.kernel_stack_bytes), ("slab", memory.slab_bytes)]
         .iter()
-        .filter_map(|(name, bytes)| bytes.as_ref().map(|bytes| format!("{name} {}", slope(bytes))))
+        .filter_map(|(name, bytes)| Some(format!("{name} {}", format_bytes(bytes.as_ref()?.slope))))
         .collect();
-    if parts.is_empty() { NULL.to_owned() } else { parts.join(", ") }
+    let within = if within.is_empty() { String::new() } else { format!("{}; ", within.join(", ")) };
+    Some(format!("kernel {} ({within}{scope})", slope(&bytes)))
 }

@@ -4,7 +4,7 @@
 
 use brink_wire::value::{format_bytes, format_count, format_ns};
 
-use crate::answer::ordered;
+use crate::answer::{ordered, wrap};
 use crate::schema::{CaseResult, Slope, Verdict};
 use crate::window;
 
@@ -82,8 +82,8 @@ pub fn text(results: &[CaseResult]) -> String {
         out.push_str(line.trim_end());
         out.push('\n');
     }
-    for line in LEGEND {
-        out.push_str(line);
+    for line in LEGEND.iter().flat_map(|line| wrap::lines(line, 0)) {
+        out.push_str(&line);
         out.push('\n');
     }
     out

@@ -7,7 +7,7 @@ use brink_results::store::RunData;
 use crate::fixtures::{MODELS, at_limit, nothing_opened, result, run};
 
 fn of(results: Vec<CaseResult>) -> RunData {
-    RunData { dir: "x".into(), plan: None, results }
+    RunData { dir: "x".into(), plan: None, results, unreadable: Vec::new() }
 }
 
 fn said(results: Vec<CaseResult>) -> String {

@@ -7,7 +7,7 @@ use brink_results::{charts, report};
 use crate::fixtures::{MODELS, at_limit, nothing_opened, result, run};
 
 fn of(results: Vec<CaseResult>) -> RunData {
-    RunData { dir: "x".into(), plan: None, results }
+    RunData { dir: "x".into(), plan: None, results, unreadable: Vec::new() }
 }
 
 /// Every element is closed in order, and `&` begins an entity.

@@ -279,5 +279,5 @@ pub fn run() -> RunData {
         created: "2026-11-21T07:00:00Z".to_owned(),
         cases: results.iter().map(|r| r.case.clone()).collect(),
     };
-    RunData { dir: PathBuf::from("results"), plan: Some(plan), results }
+    RunData { dir: PathBuf::from("results"), plan: Some(plan), results, unreadable: Vec::new() }
 }

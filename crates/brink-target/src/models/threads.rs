@@ -16,7 +16,6 @@ use brink_wire::frame::reply_in_place;
 use brink_wire::frame_buffer::FrameBuffer;
 use slab::Slab;
 
-use super::client_gone;
 use crate::acceptor::{Acceptor, Sockets};
 use crate::asked::Draws;
 use crate::context::{Context, Open, Place, Serve};
@@ -51,7 +50,7 @@ pub(super) fn serve(serve: Serve<'_>) -> io::Result<()> {
 fn begin(
     stream: TcpStream,
     place: Place,
-    number: usize,
+    number: u32,
     stack_bytes: usize,
     registry: &Arc<Registry>,
 ) -> io::Result<()> {
@@ -73,18 +72,18 @@ fn begin(
 fn converse(mut stream: &TcpStream, open: &Open) {
     let context = open.context();
     let mut buffer = FrameBuffer::new();
-    let mut draws = Draws::new(open.number as u64);
+    let mut draws = Draws::new(open.shard() as u64);
     loop {
         match answer_all(stream, &mut buffer, &mut draws, open) {
             Ok(true) => {}
             Ok(false) => return,
-            Err(error) => return note(context, "write", &error),
+            Err(error) => return context.note("write", &error),
         }
         match stream.read(buffer.spare()) {
             Ok(0) => return,
             Ok(len) => buffer.filled(len),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return note(context, "read", &error),
+            Err(error) => return context.note("read", &error),
         }
     }
 }
@@ -102,7 +101,7 @@ fn answer_all(
             Ok(Some(found)) => found,
             Ok(None) => return Ok(true),
             Err(error) => {
-                context.counters.frame_error(open.number, error);
+                context.counters.frame_error(open.shard(), error);
                 return Ok(false);
             }
         };
@@ -134,12 +133,6 @@ fn wait(delay: Duration, stop: &Stop) -> Option<Duration> {
             return None;
         }
         thread::park_timeout(delay - waited);
-    }
-}
-
-fn note(context: &Context, phase: &str, error: &io::Error) {
-    if !client_gone(error) && !context.stop.requested() {
-        context.counters.refuse(phase, &brink_host::errno::name(error));
     }
 }
 

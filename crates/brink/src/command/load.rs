@@ -36,9 +36,9 @@ pub fn run(args: &LoadArgs) -> Result<(), Failure> {
     let on_signal = stop.clone();
     let caught = signals::listen(move |_| on_signal.request())
         .map_err(|error| Failure::failed(format!("cannot listen for signals: {error}")))?;
+    eprintln!("brink: {}", totals(&case));
     let progress = Arc::new(Mutex::new(Progress::new(1)));
     lock(&progress).begin(&case.name);
-    eprintln!("brink: {}", totals(&case));
     let settings = Settings {
         preflight: !args.no_preflight,
         permission: Permission { token: args.token.clone(), external: args.external },

@@ -15,7 +15,6 @@ use brink_wire::frame_buffer::FrameBuffer;
 use super::timers::{Timers, now_ns};
 use crate::asked::Draws;
 use crate::context::Context;
-use crate::models::client_gone;
 
 /// Read at once, by all connections of a worker, into one buffer.
 const SCRATCH_BYTES: usize = 64 * 1024;
@@ -100,12 +99,6 @@ impl Desk {
     fn answered(&self, requests: u64) {
         self.context.counters.answered(self.shard, requests);
     }
-
-    fn note(&self, phase: &str, error: &io::Error) {
-        if !client_gone(error) {
-            self.context.counters.refuse(phase, &brink_host::errno::name(error));
-        }
-    }
 }
 
 impl Connection {
@@ -184,7 +177,7 @@ impl Connection {
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Fate::Keep,
             Err(error) => {
-                desk.note("read", &error);
+                desk.context.note("read", &error);
                 return Fate::Close;
             }
         };
@@ -221,7 +214,7 @@ impl Connection {
             match write(&self.stream, &desk.scratch[..ready]) {
                 Ok(len) => written = len,
                 Err(error) => {
-                    desk.note("write", &error);
+                    desk.context.note("write", &error);
                     return Fate::Close;
                 }
             }
@@ -306,7 +299,7 @@ impl Busy {
             match write(stream, &frame[*written..]) {
                 Ok(len) => *written += len,
                 Err(error) => {
-                    desk.note("write", &error);
+                    desk.context.note("write", &error);
                     return Stuck::Closed;
                 }
             }

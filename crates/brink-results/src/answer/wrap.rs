@@ -1,0 +1,54 @@
+//! Text to lines of a width for a terminal.
+//!
+//! Counts characters. Must not break a command that is there to be copied.
+
+use crate::answer::failures::TO_LIFT;
+
+/// Columns of the text answer.
+pub const COLUMNS: usize = 100;
+
+/// Breaks text at spaces into lines of at most [`COLUMNS`] columns, of which `taken` are left free on each.
+/// A word longer than that has a line of its own. A command after [`TO_LIFT`] begins a line and is not broken.
+#[must_use]
+pub fn lines(text: &str, taken: usize) -> Vec<String> {
+    let width = COLUMNS.saturating_sub(taken);
+    let (words, command) = match text.find(TO_LIFT) {
+        Some(at) => (&text[..at], Some(&text[at..])),
+        None => (text, None),
+    };
+    let mut lines: Vec<String> = Vec::new();
+    for word in words.split(' ').filter(|word| !word.is_empty()) {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines.extend(command.map(str::to_owned));
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_full_but_not_too_long() {
+        let text = "ab ".repeat(100);
+        let broken = lines(&text, 0);
+        assert_eq!(broken[0].len(), 98, "33 words and their spaces; one more would be 101");
+        assert_eq!(broken.join(" "), text.trim_end());
+        assert_eq!(lines(&text, 90)[0], "ab ab ab");
+    }
+
+    #[test]
+    fn long_words_and_commands_stay_whole() {
+        let word = "x".repeat(120);
+        assert_eq!(lines(&format!("a {word} b"), 0), ["a", &word, "b"]);
+        let command = format!("{TO_LIFT}sysctl -w {}", "y ".repeat(80));
+        assert_eq!(lines(&format!("Gave way. {command}"), 0), ["Gave way.", &command]);
+        assert!(lines("", 0).is_empty());
+    }
+}
