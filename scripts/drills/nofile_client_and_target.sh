@@ -43,7 +43,7 @@ delay = "200ms"
 TOML
 run 40 sweep prlimit --nofile=1024:4096 "$BRINK" sweep sweep.toml --out out
 expect_rc sweep 4
-said=$(grep -c 'c10000.*will not run.*rlimit\.nofile = 4,096.*to lift it: .*ulimit -n [0-9]' sweep.err) || true
+said=$(grep -Ec 'c10000.*will not run.*rlimit\.nofile = 4,096.*to lift it: .*(ulimit -n |prlimit .*--nofile=)[0-9]' sweep.err) || true
 [[ $said == 3 ]] || fail "of 3 cases with 10,000 connections $said were announced with rlimit.nofile and what lifts it"
 first_case=$(grep -n '^\[1/' sweep.err | head -n 1 | cut -d: -f1) || true
 last_word=$(grep -n 'will not run' sweep.err | tail -n 1 | cut -d: -f1)

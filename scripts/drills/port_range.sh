@@ -24,10 +24,11 @@ run 25 bound "${load[@]}" --source-ip 127.0.0.1 --no-preflight
 expect_rc bound 1
 check_sums bound.out
 check_json bound.out "1000 - $in_use - 3 <= r['connections']['opened'] <= 1000 and r['connections']['closed_early'] == 0"
+# Connections that were under way when the first one found no port are not open yet: hence 900.
 check_json bound.out 'r["failure_point"]["limit"] == "net.ipv4.ip_local_port_range"
     and r["failure_point"]["limit_value"] == 1000 and r["failure_point"]["end"] == "client"
     and r["failure_point"]["confidence"] in ("confirmed", "likely") and r["failure_point"]["fix"]
-    and r["failure_point"]["at_connections"] >= 990'
+    and r["failure_point"]["at_connections"] >= 900'
 
 run 20 more "${load[@]}"
 expect_rc more 0 5

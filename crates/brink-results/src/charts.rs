@@ -7,7 +7,7 @@ pub mod panel;
 pub mod theme;
 
 use crate::answer::ordered;
-use crate::answer::table::printable;
+use crate::answer::table::{self, printable};
 use crate::charts::axis::{Axis, Unit};
 use crate::charts::panel::{Colour, Line, Panel, Point, Series};
 use crate::schema::{CaseResult, EndMemory, Latency, Plateau, Slope, Verdict};
@@ -90,7 +90,7 @@ pub fn memory_per_connection(run: &RunData) -> Figure {
             let point = |r: &&CaseResult| {
                 let slope = slope(r)?;
                 let point = Point::new(slope.slope, row as f64, is_valid(r));
-                Some(Point { interval_x: Some(slope.ci95), ..point })
+                Some(Point { interval_x: Some(slope.ci95), label: Some(table::slope(&slope)), ..point })
             };
             let points = results
                 .iter()

@@ -39,6 +39,8 @@ pub struct Measured {
     pub remarks: Vec<String>,
     /// What cut it short.
     pub interrupted: Option<String>,
+    /// Whether that was the end of the target.
+    pub target_died: bool,
 }
 
 impl Context {
@@ -101,8 +103,9 @@ impl Context {
         measured: Measured,
         failure_point: impl FnOnce(&[Failure]) -> Option<FailurePoint>,
     ) -> CaseResult {
-        let Measured { outcome, usage, plateaus, counters, mut remarks, interrupted } = measured;
-        let failures = failures(&outcome, counters.as_ref());
+        let Measured { outcome, usage, plateaus, counters, mut remarks, interrupted, target_died } = measured;
+        let window = u64::from(self.case.load.connect_window);
+        let failures = failures(&outcome, counters.as_ref(), target_died, window);
         let mut result = self.empty(Validity { verdict: Verdict::Valid, reasons: Vec::new() });
         result.failure_point = failure_point(&failures);
         let (memory, missing) = memory::memory_per_connection(plateaus, result.facts.shared_machine);
@@ -171,13 +174,22 @@ fn ceiling(case: &Case, connections: u64) -> Option<f64> {
 }
 
 /// The failures of both ends, as they were observed.
-fn failures(outcome: &Outcome, counters: Option<&Counters>) -> Vec<Failure> {
+fn failures(outcome: &Outcome, counters: Option<&Counters>, target_died: bool, window: u64) -> Vec<Failure> {
+    // While opening, up to `window` connections are under way beyond those that are verified: a
+    // limit met then let them in, and the count it was met at is the one that was reached.
+    let reached = |first: u64| {
+        if first <= outcome.peak_live && outcome.peak_live <= first + window {
+            outcome.peak_live
+        } else {
+            first
+        }
+    };
     let client = outcome.failures.iter().map(|failure| Failure {
         end: End::Client,
         phase: failure.phase.to_owned(),
         errno: failure.errno.clone(),
         count: failure.count,
-        first_at_connections: failure.first_at_connections,
+        first_at_connections: reached(failure.first_at_connections),
     });
     let first_client = outcome.failures.iter().map(|failure| failure.first_at_connections).min();
     let target = counters.into_iter().flat_map(|counters| &counters.refusals).map(|refusal| Failure {
@@ -186,9 +198,16 @@ fn failures(outcome: &Outcome, counters: Option<&Counters>) -> Vec<Failure> {
         errno: refusal.error.clone(),
         count: refusal.count,
         // The target refuses what the client then sees fail: the client knows at how many.
-        first_at_connections: first_client.unwrap_or(outcome.peak_live),
+        first_at_connections: first_client.map_or(outcome.peak_live, reached),
     });
-    client.chain(target).collect()
+    let death = target_died.then(|| Failure {
+        end: End::Target,
+        phase: "run".to_owned(),
+        errno: "died".to_owned(),
+        count: 1,
+        first_at_connections: outcome.peak_live,
+    });
+    client.chain(target).chain(death).collect()
 }
 
 #[cfg(test)]

@@ -210,16 +210,19 @@ pub fn failure_point(failures: &[Failure], evidence: &Evidence) -> Option<Failur
     })
 }
 
-/// Causes before their consequences: what an end was refused by its own kernel comes before
+/// Causes before their consequences: the target's death, then what an end was refused by its own kernel comes before
 /// what the other end then saw as a closed or silent connection.
 fn rank(failure: &Failure) -> u8 {
+    if failure.errno == "died" {
+        return 0;
+    }
     let own_kernel = matches!(failure.phase.as_str(), "socket" | "bind" | "register" | "accept" | "spawn");
     let of_kernel =
         failure.errno.starts_with('E') && !matches!(failure.errno.as_str(), "ECONNRESET" | "EPIPE");
     match (own_kernel, of_kernel) {
-        (true, _) => 0,
-        (false, true) => 1,
-        (false, false) => 2,
+        (true, _) => 1,
+        (false, true) => 2,
+        (false, false) => 3,
     }
 }
 

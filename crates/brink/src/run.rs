@@ -216,6 +216,7 @@ fn measure(
     let measured = Measured {
         remarks: remarks(&outcome, ending.as_ref(), silent),
         interrupted: interrupted(&outcome, ending.as_ref()),
+        target_died: matches!(ending, Some(Ending::Died(_))),
         outcome,
         usage,
         plateaus,

@@ -35,10 +35,11 @@ fn slopes(peers: &Peers, pick: fn(&CaseResult) -> Option<Slope>) -> Vec<Spread> 
     spreads
 }
 
+/// `mio 30.5 B ±12.6 B and tokio 1.39 KiB ±1.43 B`, the larger side of intervals that are not symmetrical.
 fn with_intervals(spreads: &[Spread]) -> String {
     let figure = |s: &Spread| {
-        let (value, low, high) = (format_bytes(s.value), format_bytes(s.low), format_bytes(s.high));
-        format!("{} {value} (95%: {low} to {high})", s.label)
+        let half = (s.high - s.value).max(s.value - s.low);
+        format!("{} {} ±{}", s.label, format_bytes(s.value), format_bytes(half))
     };
     listed(&spreads.iter().map(figure).collect::<Vec<_>>())
 }
@@ -50,7 +51,7 @@ pub(super) fn user_memory(peers: &Peers) -> Option<String> {
         return None;
     }
     let mut text = format!(
-        "{} each further one costs the target this much user memory: {}.",
+        "{} each further one costs the target this much user memory (95% intervals): {}.",
         peers.at(),
         with_intervals(&spreads)
     );
@@ -101,7 +102,8 @@ pub(super) fn kernel_memory(peers: &Peers) -> Option<String> {
         Some(KernelScope::Cgroup) => "of the target's control group",
         None => "of the whole machine, one end or both, which is unknown",
     };
-    let mut text = format!("Kernel memory per connection, {whose}: {}.", with_intervals(&spreads));
+    let mut text =
+        format!("Kernel memory per connection, {whose} (95% intervals): {}.", with_intervals(&spreads));
     for pair in spreads.windows(2) {
         let (less, more) = (&pair[0], &pair[1]);
         text.push_str(&if more.low <= less.high {
@@ -132,7 +134,12 @@ fn per_thread(result: &CaseResult, slope: Option<Slope>) -> Option<Slope> {
 
 /// CPU time of the target for 1,000 requests.
 pub(super) fn cpu(peers: &Peers) -> Option<String> {
-    let all = repeats(peers, |r| Some(window::cpu_s_per_request(&r.usage.target, window::span(r)?)? * 1e12));
+    let ns_per_1000 = |r: &CaseResult| {
+        // Without requests in the window the few that verify connections would stand for them.
+        r.requests.per_s?;
+        Some(window::cpu_s_per_request(&r.usage.target, window::span(r)?)? * 1e12)
+    };
+    let all = repeats(peers, ns_per_1000);
     (!all.is_empty()).then(|| {
         format!(
             "{} the target used this much CPU time, user and system, per 1,000 requests: {}.{}",

@@ -29,7 +29,7 @@ pub fn held(results: &[&CaseResult]) -> Option<String> {
 struct Holder {
     /// With what was asked beyond, in brackets.
     name: String,
-    /// `threads 10,003 threads, 95.4 MiB`; `None` for a target that does not say.
+    /// `threads 10,003 threads and 95.4 MiB of user memory`; `None` for a target that does not say.
     totals: Option<String>,
 }
 
@@ -48,12 +48,12 @@ fn holder(results: &[&CaseResult], label: &str) -> (u64, Holder) {
     };
     let figures: Vec<String> = [
         most_of(window::threads_max).map(|count| format!("{} threads", format_count(count))),
-        most_of(window::user_bytes_max).map(|bytes| format_bytes(bytes as f64)),
+        most_of(window::user_bytes_max).map(|bytes| format!("{} of user memory", format_bytes(bytes as f64))),
     ]
     .into_iter()
     .flatten()
     .collect();
-    let totals = (!figures.is_empty()).then(|| format!("{} {}", printable(label), figures.join(", ")));
+    let totals = (!figures.is_empty()).then(|| format!("{} {}", printable(label), figures.join(" and ")));
     (most, Holder { name, totals })
 }
 
@@ -66,10 +66,7 @@ fn sentence(most: u64, holders: &[Holder]) -> String {
     let mut text = format!("{}{each} held {} connections, none failed.", listed(&names), format_count(most));
     let totals: Vec<&str> = holders.iter().filter_map(|holder| holder.totals.as_deref()).collect();
     if !totals.is_empty() {
-        text.push_str(&format!(
-            " In threads and user memory the target took, in all: {}.",
-            totals.join("; ")
-        ));
+        text.push_str(&format!(" There the target had in all: {}.", totals.join("; ")));
     }
     text
 }

@@ -2,7 +2,9 @@
 //!
 //! Valid results only, each against its own ceiling and its own delay. Must not rank one label against another.
 
-use brink_wire::value::{format_count, format_ns};
+use std::time::Duration;
+
+use brink_wire::value::{format_count, format_duration, format_ns};
 
 use crate::answer::compare::{NEAR_CEILING, labels};
 use crate::answer::table::{printable, rate};
@@ -26,17 +28,16 @@ pub fn shortfalls(results: &[&CaseResult]) -> Option<String> {
         return None;
     }
     let parts: Vec<String> = labels(&told).into_iter().filter_map(|label| of_label(&told, label)).collect();
-    Some(if parts.is_empty() {
-        "At every connection count measured, requests/s were at least 90% of the ceiling, and p50 latency \
-         at most 1 ms or 10% above the delay asked."
-            .to_owned()
-    } else {
-        format!(
+    if !parts.is_empty() {
+        return Some(format!(
             "Behind what the delay allows (under 90% of the ceiling, or p50 more than 1 ms and 10% above the \
              delay asked): {}.",
             parts.join(". ")
-        )
-    })
+        ));
+    }
+    let p50_known = told.iter().all(|r| r.latency_ns.is_some() && r.case.asked_delay_ns().is_some());
+    let p50 = if p50_known { ", and p50 latency within 1 ms or 10% of the delay asked" } else { "" };
+    Some(format!("At every connection count requests/s were at least 90% of the ceiling{p50}."))
 }
 
 fn of_label(results: &[&CaseResult], label: &str) -> Option<String> {
@@ -67,8 +68,8 @@ fn one(result: &CaseResult, repeats: usize) -> String {
         share(result) * 100.0
     );
     if let (Some(latency), Some(asked)) = (&result.latency_ns, result.case.asked_delay_ns()) {
-        let (p50, asked_text) = (format_ns(latency.p50 as f64), format_ns(asked as f64));
-        text.push_str(&format!(", p50 {p50} for a delay of {asked_text}"));
+        let (p50, delay) = (format_ns(latency.p50 as f64), format_duration(Duration::from_nanos(asked)));
+        text.push_str(&format!(", p50 {p50} for a delay of {delay}"));
         let over = latency.p50.saturating_sub(asked) as f64;
         let own = result.delay_error_ns.filter(|e| over > 0.0 && e.p50 as f64 >= EXPLAINS_SHARE * over);
         if let Some(own) = own {

@@ -17,17 +17,36 @@ pub fn lines(text: &str, taken: usize) -> Vec<String> {
         None => (text, None),
     };
     let mut lines: Vec<String> = Vec::new();
-    for word in words.split(' ').filter(|word| !word.is_empty()) {
+    for word in glued(words) {
         match lines.last_mut() {
             Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
                 line.push(' ');
-                line.push_str(word);
+                line.push_str(&word);
             }
-            _ => lines.push(word.to_owned()),
+            _ => lines.push(word),
         }
     }
     lines.extend(command.map(str::to_owned));
     lines
+}
+
+/// Units as `brink_wire::value` writes them after a space.
+const UNITS: [&str; 9] = ["B", "KiB", "MiB", "GiB", "TiB", "ns", "us", "ms", "s"];
+
+/// The words of a text, with a unit as a part of its figure.
+fn glued(text: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
+        let unit = UNITS.contains(&word.trim_end_matches(['.', ',', ';', ':', ')']));
+        match words.last_mut() {
+            Some(last) if unit && last.ends_with(|c: char| c.is_ascii_digit()) => {
+                last.push(' ');
+                last.push_str(word);
+            }
+            _ => words.push(word.to_owned()),
+        }
+    }
+    words
 }
 
 #[cfg(test)]
@@ -41,6 +60,12 @@ mod tests {
         assert_eq!(broken[0].len(), 98, "33 words and their spaces; one more would be 101");
         assert_eq!(broken.join(" "), text.trim_end());
         assert_eq!(lines(&text, 90)[0], "ab ab ab");
+    }
+
+    #[test]
+    fn a_figure_keeps_its_unit() {
+        let text = format!("{} 1.50 KiB, s", "x".repeat(94));
+        assert_eq!(lines(&text, 0)[1], "1.50 KiB, s");
     }
 
     #[test]

@@ -61,6 +61,18 @@ impl Axis {
         value.is_finite() && (value > 0.0 || !self.is_log())
     }
 
+    /// A value on it in words; `None` for a place in a list, which its name stands beside.
+    #[must_use]
+    pub fn text(&self, value: f64) -> Option<String> {
+        match &self.kind {
+            Kind::Log(Unit::Count) | Kind::Linear(Unit::Count) if value >= 9.95 => {
+                Some(format_count(value.round() as u64))
+            }
+            Kind::Log(unit) | Kind::Linear(unit) => Some(tick_text(value, *unit)),
+            Kind::Categories(_) => None,
+        }
+    }
+
     /// The axis fitted to values, all of which it takes. Without values, to 1.
     #[must_use]
     pub fn fit(&self, values: &[f64]) -> Scale {
@@ -106,11 +118,15 @@ impl Scale {
 const TICKS_MAX: usize = 6;
 
 fn log_scale(low: f64, high: f64, unit: Unit) -> Scale {
-    // A tenth of the range beyond its ends, and never less than a factor of ten in all.
-    let spread = ((10.0 / (high / low)).max(1.0).sqrt() * (high / low).powf(0.06)).max(1.15);
+    // A tenth of the range beyond its ends, and never less in all than leaves three ticks that do not touch.
+    let factor_min = if unit == Unit::Bytes { 6.0 } else { 10.0 };
+    let spread = ((factor_min / (high / low)).max(1.0).sqrt() * (high / low).powf(0.06)).max(1.15);
     let (low, high) = (low / spread, high * spread);
     let ticks = match unit {
-        Unit::Bytes => powers(2.0, &[1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20], low, high),
+        Unit::Bytes => {
+            let octaves = powers(2.0, &[1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20], low, high);
+            if octaves.len() >= 4 { octaves } else { half_octaves(low, high) }
+        }
         Unit::Count | Unit::Ns => {
             let decades = powers(10.0, &[1, 2, 3, 4, 6], low, high);
             if decades.len() >= 3 { decades } else { one_two_five(low, high) }
@@ -128,6 +144,13 @@ fn powers(base: f64, steps: &[i32], low: f64, high: f64) -> Vec<f64> {
     };
     let mut all = steps.iter().map(|&step| at(step));
     all.clone().find(|ticks| ticks.len() <= TICKS_MAX).unwrap_or_else(|| all.next_back().unwrap_or_default())
+}
+
+/// Powers of two and half as much again: 8, 12, 16, 24, 32.
+fn half_octaves(low: f64, high: f64) -> Vec<f64> {
+    let (first, last) = (low.log2().floor() as i32, high.log2().floor() as i32);
+    let all = (first..=last).flat_map(|e| [1.0, 1.5].map(|m| m * 2f64.powi(e)));
+    all.filter(|v| (low..=high).contains(v)).collect()
 }
 
 fn one_two_five(low: f64, high: f64) -> Vec<f64> {
@@ -172,6 +195,7 @@ mod tests {
         assert_eq!(texts(&count, &[10.0, 10_000.0]), ["10", "100", "1,000", "10,000"]);
         let bytes = Axis::log("", Unit::Bytes);
         assert_eq!(texts(&bytes, &[100.0, 1e8]), ["256 B", "4 KiB", "64 KiB", "1 MiB", "16 MiB"]);
+        assert_eq!(texts(&bytes, &[8e3, 36e3]), ["8 KiB", "12 KiB", "16 KiB", "24 KiB", "32 KiB"]);
         assert_eq!(texts(&Axis::log("", Unit::Ns), &[1.1e6, 1e9]), ["1 ms", "10 ms", "100 ms", "1 s"]);
     }
 

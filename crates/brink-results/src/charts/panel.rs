@@ -11,7 +11,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontFamily, FontStyle, IntoFont as _, ShapeStyle, TextStyle};
 
 use crate::charts::axis::{Axis, Scale};
-use crate::charts::theme::{GRID, INK, MUTED, Role, SERIES};
+use crate::charts::theme::{GRID, INK, MUTED, Role, SERIES, escape};
 
 /// Width of a panel in pixels.
 pub const WIDTH: u32 = 480;
@@ -110,6 +110,8 @@ pub struct Point {
     pub interval_x: Option<[f64; 2]>,
     /// Interval of `y`.
     pub interval_y: Option<[f64; 2]>,
+    /// Written above it.
+    pub label: Option<String>,
     /// Not valid: hollow, and not joined to the others.
     pub valid: bool,
 }
@@ -118,7 +120,7 @@ impl Point {
     /// A point without interval.
     #[must_use]
     pub fn new(x: f64, y: f64, valid: bool) -> Self {
-        Self { x, y, interval_x: None, interval_y: None, valid }
+        Self { x, y, interval_x: None, interval_y: None, label: None, valid }
     }
 }
 
@@ -133,10 +135,17 @@ impl Panel {
         let mut svg = String::new();
         let drawn = {
             let area = SVGBackend::with_string(&mut svg, (WIDTH, HEIGHT)).into_drawing_area();
-            self.draw_on(&area).and_then(|()| Ok(area.present()?))
+            self.draw_on(&area).and_then(|hovers| {
+                area.present()?;
+                Ok(hovers)
+            })
         };
         match drawn {
-            Ok(()) => svg,
+            Ok(hovers) => {
+                let end = svg.rfind("</svg>").unwrap_or(svg.len());
+                svg.insert_str(end, &hovers);
+                svg
+            }
             // Writing to memory does not fail; if it did, the reader must not take an empty plot for a result.
             Err(error) => {
                 format!("<svg><text x=\"12\" y=\"20\">this chart could not be drawn: {error}</text></svg>")
@@ -144,7 +153,8 @@ impl Panel {
         }
     }
 
-    fn draw_on(&self, area: &Area) -> Drawn {
+    /// Draws all but what is shown on hovering, which is given back: the backend knows no `<title>`.
+    fn draw_on(&self, area: &Area) -> Result<String, Box<dyn std::error::Error>> {
         text(area, &self.title, (12, 8), 15.0, INK, (HPos::Left, VPos::Top))?;
         text(area, &self.y.title, (12, 29), TEXT_PX, MUTED, (HPos::Left, VPos::Top))?;
         let middle = (LEFT_PX.0 + RIGHT) / 2;
@@ -152,14 +162,9 @@ impl Panel {
         let drawable = self.drawable();
         let points = || drawable.iter().flat_map(|s| &s.points);
         if points().next().is_none() {
-            return text(
-                area,
-                "no data",
-                (middle, HEIGHT as i32 / 2),
-                TEXT_PX,
-                MUTED,
-                (HPos::Center, VPos::Center),
-            );
+            let at = (middle, HEIGHT as i32 / 2);
+            text(area, "no data", at, TEXT_PX, MUTED, (HPos::Center, VPos::Center))?;
+            return Ok(String::new());
         }
         let top = self.legend(area)? + 12;
         let y = self.y.fit(&reach(points().map(|p| (p.y, p.interval_y)), &self.y));
@@ -168,7 +173,30 @@ impl Panel {
         let x = self.x.fit(&reach(points().map(|p| (p.x, p.interval_x)), &self.x));
         let frame = Frame { x, y, top, left };
         frame.draw(area)?;
-        drawable.iter().try_for_each(|series| frame.series(area, series))
+        drawable.iter().try_for_each(|series| frame.series(area, series))?;
+        Ok(self.hovers(&frame, &drawable))
+    }
+
+    /// An unseen disc over each marker, with what it stands for.
+    fn hovers(&self, frame: &Frame, drawable: &[Series]) -> String {
+        let mut out = String::new();
+        for series in drawable.iter().filter(|s| s.line != Line::Dashed) {
+            for point in &series.points {
+                let figures = match &point.label {
+                    Some(label) => label.clone(),
+                    None => {
+                        let both = [self.x.text(point.x), self.y.text(point.y)];
+                        both.into_iter().flatten().collect::<Vec<_>>().join(", ")
+                    }
+                };
+                let (x, y) = frame.at(point.x, point.y);
+                let says = escape(&format!("{}: {figures}", series.label));
+                out.push_str(&format!(
+                    "<circle cx=\"{x}\" cy=\"{y}\" r=\"8\" fill=\"none\" pointer-events=\"all\"><title>{says}</title></circle>\n"
+                ));
+            }
+        }
+        out
     }
 
     /// The series without the points that have no place on the axes.
@@ -285,8 +313,21 @@ impl Frame {
                 }
             }
             marker(area, (x, y), series.colour, point.valid)?;
+            if let Some(label) = &point.label {
+                self.label(area, label, (x, y))?;
+            }
         }
         Ok(())
+    }
+}
+
+impl Frame {
+    /// Writes above a point, moved sideways where it would leave the frame.
+    fn label(&self, area: &Area, label: &str, (x, y): Pixel) -> Drawn {
+        let half = label.chars().count() as i32 * CHARACTER_PX / 2;
+        let (low, high) = (self.left + 4 + half, RIGHT - half);
+        let x = if low <= high { x.clamp(low, high) } else { low };
+        text(area, label, (x, y - 9), TEXT_PX, INK, (HPos::Center, VPos::Bottom))
     }
 }
 

@@ -94,7 +94,7 @@ fn recolour(body: &str, to: impl Fn(Role) -> String) -> String {
     })
 }
 
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 

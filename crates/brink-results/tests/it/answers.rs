@@ -1,8 +1,10 @@
 //! The text on stdout.
 
 use brink_results::answer::{answer, answer_one, sentences};
-use brink_results::schema::{CaseResult, Slope, Verdict};
+use brink_results::case::Workload;
+use brink_results::schema::{CaseResult, KernelScope, Slope, Verdict};
 use brink_results::store::RunData;
+use brink_results::verdict::{Input, judge};
 
 use crate::fixtures::{MODELS, at_limit, nothing_opened, result, run};
 
@@ -29,8 +31,12 @@ fn the_whole_answer() {
     let text = answer(&run);
     let golden = include_str!("fixtures/answer.txt");
     assert!(text == golden, "the answer changed. It is now:\n{text}");
-    let table = text.lines().take_while(|line| !line.starts_with("mem/conn"));
-    assert!(table.map(|line| line.chars().count()).max() <= Some(155));
+    let widths = |table: bool| {
+        let begin = text.find("mem/conn: ").unwrap();
+        let part = if table { &text[..begin] } else { &text[begin..] };
+        part.lines().map(|line| line.chars().count()).max()
+    };
+    assert!(widths(true) <= Some(155) && widths(false) <= Some(100), "{text}");
 }
 
 #[test]
@@ -40,16 +46,20 @@ fn nothing_and_little() {
     none_yet.results.clear();
     assert!(answer(&none_yet).contains("12 of 12 planned cases have no result"), "{}", answer(&none_yet));
     let one = said(vec![result(MODELS[0], 100)]);
-    assert!(one.contains("mio held 100 connections."), "{one}");
+    assert!(one.contains("mio held 100 connections, none failed. There the target had in all: mio 3 threads and 1.44 MiB of user memory."), "{one}");
     assert!(!one.contains("times") && !one.contains("ranked"), "nothing to compare with: {one}");
 }
 
 #[test]
 fn memory_is_compared_only_where_intervals_are_apart() {
     let apart = said(vec![with_slope(0, 100.0, [90.0, 110.0]), with_slope(1, 500.0, [480.0, 520.0])]);
-    assert!(apart.contains("threads takes 5.0 times what mio takes."), "{apart}");
+    assert!(
+        apart.contains("threads takes 5.0 times (4.4 to 5.8 by the ends of the intervals) what mio takes."),
+        "{apart}"
+    );
     let overlapping = said(vec![with_slope(0, 100.0, [90.0, 130.0]), with_slope(1, 140.0, [120.0, 160.0])]);
     assert!(overlapping.contains("No difference seen between mio and threads"), "{overlapping}");
+    assert!(!overlapping.contains("times"), "{overlapping}");
     let zero = said(vec![with_slope(0, 10.0, [-5.0, 25.0]), with_slope(1, 500.0, [480.0, 520.0])]);
     assert!(zero.contains("threads takes more than mio") && !zero.contains("times"), "{zero}");
 }
@@ -83,11 +93,15 @@ fn repeats_are_told_apart_in_every_one_or_not_at_all() {
             made
         })
     };
+    let p99 = |results| {
+        let said = sentences(&of(results));
+        said.into_iter().find(|text| text.contains("p99 latency")).unwrap()
+    };
     let apart = of(repeats(0, [10, 20]).chain(repeats(1, [30, 40])).collect());
-    let text = sentences(&apart).join("\n");
+    let text = p99(apart.results.clone());
     assert!(text.contains("mio was below threads in every repeat."), "{text}");
     assert!(answer(&apart).contains("mio-c100-r1-r2"), "rows of repeats carry the name of the case");
-    let overlapping = said(repeats(0, [10, 35]).chain(repeats(1, [30, 40])).collect());
+    let overlapping = p99(repeats(0, [10, 35]).chain(repeats(1, [30, 40])).collect());
     assert!(
         overlapping.contains("No difference seen between mio and threads: their repeats"),
         "{overlapping}"
@@ -110,6 +124,92 @@ fn throughput_near_its_ceiling_ranks_nobody() {
     );
 }
 
+/// A model at 100 connections with a delay of 10 ms, with this throughput, p50 and error of its own wait.
+fn behind(per_s: f64, p50: u64, own_wait: u64) -> CaseResult {
+    let mut made = result(MODELS[2], 100);
+    made.requests.per_s = Some(per_s);
+    made.latency_ns.as_mut().unwrap().p50 = p50;
+    made.delay_error_ns.as_mut().unwrap().p50 = own_wait;
+    made
+}
+
+#[test]
+fn who_stays_behind_the_delay_is_named_with_its_own_timer_where_that_explains_it() {
+    let late = said(vec![behind(9_100.0, 11_300_000, 1_160_000)]);
+    let says = "tokio at 100 connections 9,100 requests/s (91% of its ceiling), p50 11.3 ms for a delay of 10ms, \
+                where the target's own wait was off by 1.16 ms (p50).";
+    assert!(late.contains(says), "{late}");
+    let slow = said(vec![behind(8_900.0, 10_900_000, 100_000)]);
+    assert!(slow.contains("(89% of its ceiling), p50 10.9 ms for a delay of 10ms."), "{slow}");
+    let kept = said(vec![behind(9_000.0, 11_000_000, 1_000_000)]);
+    assert!(kept.contains("At every connection count requests/s were at least 90%"), "{kept}");
+    assert!(!kept.contains("Behind what"), "{kept}");
+    let mut bad = behind(4_000.0, 20_000_000, 0);
+    bad.validity.verdict = Verdict::Unsteady;
+    assert!(!said(vec![bad]).contains("Behind what"), "only valid results are judged by their delay");
+    let mut none = behind(4_000.0, 20_000_000, 0);
+    none.requests.per_s_ceiling = None;
+    assert!(!said(vec![none]).contains("ceiling"), "no delay, no ceiling");
+}
+
+#[test]
+fn repeats_that_stay_behind_are_one_entry() {
+    let mut second = behind(8_000.0, 10_100_000, 0);
+    second.case.repeat = 2;
+    let text = said(vec![behind(8_500.0, 10_100_000, 0), second]);
+    assert!(text.contains("at 100 connections (slowest of 2 such cases) 8,000 requests/s"), "{text}");
+    assert!(!text.contains("8,500 requests/s (85%"), "{text}");
+}
+
+#[test]
+fn kernel_memory_says_whose_it_is_and_what_the_threads_are_of_it() {
+    let text = said(run().results);
+    assert!(text.contains("of the whole machine, both ends counted together"), "{text}");
+    assert!(text.contains("16.0 KiB of its figure are kernel stacks and 2.10 KiB page tables"), "{text}");
+    assert_eq!(text.matches("has a thread for each connection").count(), 1, "{text}");
+    let mut apart = run().results;
+    for result in &mut apart {
+        result.memory_per_connection.target.kernel_scope = Some(KernelScope::Machine);
+    }
+    assert!(said(apart).contains("of the target's whole machine (95%"));
+}
+
+#[test]
+fn cpu_is_of_the_window_and_of_all_who_share_a_count() {
+    let cpu =
+        |results: Vec<CaseResult>| sentences(&of(results)).into_iter().find(|text| text.contains("CPU time"));
+    // threads has no result at 10,000: the CPU time is that at 1,000. 0.7 CPU for 9,935 requests a second.
+    let results: Vec<CaseResult> =
+        run().results.into_iter().filter(|r| r.case.name != "threads-c10000-r1").collect();
+    let text = cpu(results).unwrap();
+    assert!(text.starts_with("At 1,000 connections") && text.contains("threads 70.5 ms"), "{text}");
+    assert!(text.contains("Measured once"), "{text}");
+    let mut hold = result(MODELS[0], 10);
+    hold.requests.per_s = None;
+    assert_eq!(cpu(vec![hold]), None, "no request in the window");
+}
+
+#[test]
+fn files_that_were_left_out_are_named() {
+    let mut run = run();
+    run.unreadable = vec!["003-x.json: missing field `opened`".to_owned()];
+    let text = answer(&run);
+    assert!(text.contains("Left out: 003-x.json: missing field `opened`."), "{text}");
+}
+
+#[test]
+fn a_hold_says_that_it_made_no_requests_once() {
+    let mut hold = result(MODELS[0], 10);
+    hold.case.load.workload = Workload::Hold { heartbeat_ns: None };
+    (hold.latency_ns, hold.delay_error_ns) = (None, None);
+    (hold.requests.per_s, hold.requests.per_s_ceiling) = (None, None);
+    hold.validity = judge(Input { result: &hold, interrupted: None, missing: &[] });
+    let text = answer_one(&hold);
+    assert_eq!(text.matches("hold without heartbeat").count(), 1, "{text}");
+    assert!(!text.contains("latency") && !text.contains("-/s"), "{text}");
+    assert_eq!(hold.validity.reasons.len(), 1, "the result keeps its reason");
+}
+
 #[test]
 fn a_limit_is_named_with_its_end_value_and_fix() {
     let text = said(vec![at_limit()]);
@@ -129,7 +229,8 @@ fn one_result_with_all_measures_and_with_none() {
     for part in [
         "threads: 10,000 connections, closed, engine mio",
         "verdict       valid",
-        "kernel (machine, both ends)",
+        "stacks 16.0 KiB, slab 27.6 KiB; machine, both ends)",
+        "kernel counted with the",
         "client 0.25, target 0.70",
     ] {
         assert!(full.contains(part), "`{part}` is not in {full}");

@@ -98,6 +98,17 @@ fn long_labels_have_room() {
 }
 
 #[test]
+fn points_tell_their_figures() {
+    let run = run();
+    let slopes = charts::memory_per_connection(&run).inline();
+    assert!(slopes[0].contains(">\nmio\n") && slopes[0].contains("\n9.80 KiB ±1.06 B\n"), "{}", slopes[0]);
+    assert!(slopes[0].contains("<title>threads: 9.80 KiB ±1.06 B</title>"), "{}", slopes[0]);
+    let throughput = charts::throughput(&run).inline();
+    assert!(throughput[0].contains("<title>threads: 10,000, 9,964</title>"), "{}", throughput[0]);
+    assert_eq!(throughput[0].matches("<title>").count(), 12, "one for each result, none for the ceiling");
+}
+
+#[test]
 fn no_data_is_said() {
     for figure in charts::all(&of(Vec::new())) {
         for panel in figure.inline() {

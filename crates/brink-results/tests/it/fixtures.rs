@@ -206,11 +206,12 @@ fn machine_sample(model: &Model, n: u64, noise: u64) -> MachineSample {
 
 /// Four samples a second over ten seconds; the window is from 4 to 8.
 fn usage(model: &Model, connections: u64, per_s: f64) -> Usage {
-    let at = |cpu_share: f64, threads: u64| {
+    let at = |cpu_share: f64, threads: u64, user_bytes: u64| {
         (0..40)
             .map(|i| f64::from(i) / 4.0)
             .map(|t_s| EndSample {
                 t_s,
+                user_bytes: Some(user_bytes),
                 threads: Some(threads),
                 cpu_s: Some(cpu_share * t_s),
                 requests: Some((per_s * t_s) as u64),
@@ -220,8 +221,12 @@ fn usage(model: &Model, connections: u64, per_s: f64) -> Usage {
     };
     let phases = [("ramp", 0.0), ("warmup", 3.0), ("window", 4.0), ("drain", 8.0), ("close", 9.0)];
     Usage {
-        client: at(0.25, 2),
-        target: at(model.cpu_share, 3 + model.threads_per_connection * connections),
+        client: at(0.25, 2, 2_500_000 + 40 * connections),
+        target: at(
+            model.cpu_share,
+            3 + model.threads_per_connection * connections,
+            1_500_000 + (model.bytes_per_connection * connections as f64) as u64,
+        ),
         phases: phases.map(|(name, t_s)| PhaseMark { name: name.to_owned(), t_s }).to_vec(),
         ..Usage::default()
     }

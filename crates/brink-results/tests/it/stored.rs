@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Barrier;
 
 use brink_results::hdr;
-use brink_results::schema::{CaseResult, Verdict};
+use brink_results::schema::{CaseResult, Plan, Verdict};
 use brink_results::store::{
     ReadError, RunDirError, create_run_dir, read_result, read_run, result_file_name, write_plan, write_result,
 };
@@ -124,6 +125,57 @@ fn says_which_file_and_field_is_wrong() {
     wrong(&good.replace("\"opened\": 10", "\"opened\": \"ten\""), &["\"opened\": \"ten\"", "line "]);
     let gone = read_run(&dir.path().join("gone"));
     assert!(matches!(gone, Err(ReadError::Io { .. })), "{gone:?}");
+}
+
+#[test]
+fn one_bad_file_does_not_hide_the_others() {
+    let dir = folder();
+    let run = run();
+    write_plan(dir.path(), run.plan.as_ref().unwrap()).unwrap();
+    write_result(dir.path(), 1, &run.results[0]).unwrap();
+    fs::write(dir.path().join("002-x.json"), "{\"schema\": \"brink.result/1\"}").unwrap();
+    fs::write(dir.path().join("package.json"), "{\"name\": \"x\"}").unwrap();
+    fs::create_dir(dir.path().join("003-y.json")).unwrap();
+    let back = read_run(dir.path()).unwrap();
+    assert_eq!((back.results.len(), back.plan.is_some()), (1, true));
+    let [missing, folder, foreign] = &back.unreadable[..] else { panic!("{:?}", back.unreadable) };
+    assert!(missing.starts_with("002-x.json: ") && missing.contains("`case`"), "{missing}");
+    assert!(folder.starts_with("003-y.json: cannot be read: "), "{folder}");
+    assert!(foreign.starts_with("package.json: ") && foreign.contains("`schema` is missing"), "{foreign}");
+    let html = brink_results::report::render(&back);
+    assert!(html.contains("Left out: 002-x.json"), "{html}");
+    fs::write(dir.path().join("plan.json"), "{").unwrap();
+    let back = read_run(dir.path()).unwrap();
+    assert!(
+        back.plan.is_none() && back.unreadable.iter().any(|line| line.starts_with("plan.json: not JSON"))
+    );
+}
+
+#[test]
+fn one_folder_is_claimed_by_one_run() {
+    let dir = folder();
+    let plan = |seed| Plan { seed, ..run().plan.unwrap() };
+    let start = Barrier::new(2);
+    let claim = |seed| {
+        let (start, dir) = (&start, dir.path());
+        move || {
+            let plan = plan(seed);
+            start.wait();
+            write_plan(dir, &plan)
+        }
+    };
+    let claims = std::thread::scope(|scope| {
+        let both = [1, 2].map(|seed| scope.spawn(claim(seed)));
+        both.map(|thread| thread.join().unwrap())
+    });
+    let won: Vec<u64> = (1..).zip(&claims).filter(|(_, claim)| claim.is_ok()).map(|(seed, _)| seed).collect();
+    assert_eq!(won.len(), 1, "{claims:?}");
+    let lost = claims.iter().find_map(|claim| claim.as_ref().err()).unwrap();
+    assert!(matches!(lost, RunDirError::HoldsRun { .. }) && lost.to_string().contains("plan.json"), "{lost}");
+    assert_eq!(read_run(dir.path()).unwrap().plan, Some(plan(won[0])), "the loser left the plan alone");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no part file is left");
+    let gone = write_plan(&dir.path().join("gone"), &plan(1)).unwrap_err();
+    assert!(matches!(gone, RunDirError::Write { .. }), "{gone}");
 }
 
 /// Fails when a field of the schema changes its name or type: old results must stay readable.

@@ -1,11 +1,13 @@
 //! `brink load`: one case, from flags.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use brink_client::Stop;
 use brink_results::case::{Case, Origin};
 use brink_results::schema::{CaseResult, PLAN_SCHEMA, Plan, Verdict};
+use brink_results::store::RunDirError;
 use brink_results::{answer, report, store};
 use brink_wire::value::{format_count, format_duration};
 
@@ -29,7 +31,7 @@ pub fn run(args: &LoadArgs) -> Result<(), Failure> {
     command::check_cpus("--target-cpus", target_cpus, &machine.cpus_allowed)?;
     let case = plan::load(args, &machine)?;
     if let Some(out) = &args.out {
-        store::create_run_dir(out).map_err(|error| Failure::usage(format!("--out: {error}")))?;
+        claim(out, &case).map_err(|error| Failure::usage(format!("--out: {error}")))?;
     }
     command::raise_nofile();
     let stop = Stop::new();
@@ -78,18 +80,23 @@ fn print(format: Format, result: &CaseResult, failure: Option<&Failure>) -> Resu
     }
 }
 
-fn write(out: &std::path::Path, result: &CaseResult) -> Result<(), Failure> {
+/// Makes the folder this run's own, before anything is measured that could not be written later.
+fn claim(out: &Path, case: &Case) -> Result<(), RunDirError> {
+    store::create_run_dir(out)?;
     let plan = Plan {
         schema: PLAN_SCHEMA.to_owned(),
-        name: result.case.name.clone(),
+        name: case.name.clone(),
         seed: 0,
         brink_version: env!("CARGO_PKG_VERSION").to_owned(),
         command: command::line(),
         created: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
-        cases: vec![result.case.clone()],
+        cases: vec![case.clone()],
     };
+    store::write_plan(out, &plan).map(drop)
+}
+
+fn write(out: &Path, result: &CaseResult) -> Result<(), Failure> {
     let failed = |error: String| Failure::failed(format!("--out: {error}"));
-    store::write_plan(out, &plan).map_err(|error| failed(error.to_string()))?;
     store::write_result(out, 1, result).map_err(|error| failed(error.to_string()))?;
     let run = store::read_run(out).map_err(|error| failed(error.to_string()))?;
     store::write_report(out, &report::render(&run)).map_err(|error| failed(error.to_string()))?;
