@@ -33,11 +33,18 @@ for model in $(models); do
         and {"oversize", "bad_magic", "bad_version", "bad_header_len"}
             <= {x["error"] for x in r["counters"]["refusals"] if x["phase"] == "frame"}' "$model: frame errors"
 
-    # With the 200 still there.
-    run 15 "load_$model" "$BRINK" load "${at[@]}" -c 50 --delay 20ms --warmup 100ms -d 500ms --format json
-    expect_rc "load_$model" 0 5
-    check_json "load_$model.out" 'r["connections"]["opened"] == 50 and r["requests"]["failed"] == 0
-        and r["connections"]["closed_early"] == 0' "$model: echoes afterwards"
+    load=("$BRINK" load "${at[@]}" -c 50 --delay 20ms --warmup 100ms -d 500ms --format json)
+    echoes() { # FILE
+        check_json "$1" 'r["connections"]["opened"] == 50 and r["requests"]["failed"] == 0
+            and r["requests"]["completed"] > 500 and r["connections"]["closed_early"] == 0' "$model: echoes afterwards"
+    }
+    # With the 200 still there, for one model: strangers on the target keep a run from seeing it at rest,
+    # which takes long.
+    if [[ $model == mio ]]; then
+        run 40 beside_mio "${load[@]}"
+        expect_rc beside_mio 0 5
+        echoes beside_mio.out
+    fi
     exec 9>&-
     end "$abuser"
     nobody_left() {
@@ -46,5 +53,8 @@ for model in $(models); do
     }
     nobody() { (nobody_left); }
     wait_for 5 "$model: no connection counted as open once all have gone" nobody
+    run 15 "load_$model" "${load[@]}"
+    expect_rc "load_$model" 0 5
+    echoes "load_$model.out"
     end "$target"
 done

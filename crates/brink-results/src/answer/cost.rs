@@ -104,13 +104,12 @@ pub(super) fn kernel_memory(peers: &Peers) -> Option<String> {
     };
     let mut text =
         format!("Kernel memory per connection, {whose} (95% intervals): {}.", with_intervals(&spreads));
-    for pair in spreads.windows(2) {
-        let (less, more) = (&pair[0], &pair[1]);
-        text.push_str(&if more.low <= less.high {
-            overlap(less, more)
-        } else {
-            format!(" {} takes more than {}.", more.label, less.label)
-        });
+    if first != Some(KernelScope::Cgroup) && spreads.len() > 1 {
+        // The interval knows the scatter of the plateaus, not what else moved the machine's figures.
+        text.push_str(
+            " Other programs, and slabs that the kernel kept from earlier runs, move figures of a whole machine: \
+             they are not compared.",
+        );
     }
     let stacks = slopes(peers, |r| per_thread(r, r.memory_per_connection.target.kernel_stack_bytes));
     let tables = slopes(peers, |r| per_thread(r, r.memory_per_connection.target.page_table_bytes));
