@@ -1,5 +1,5 @@
 //! Puts load on an address and prints what the client itself costs.
-//! Usage: `load ADDRESS CONNECTIONS hold|closed SECONDS [THREADS [PAYLOAD_BYTES]]`.
+//! Usage: `load ADDRESS CONNECTIONS hold|closed|think=MILLISECONDS SECONDS [THREADS [PAYLOAD_BYTES]]`.
 #![forbid(unsafe_code)]
 
 use std::io;
@@ -28,7 +28,8 @@ impl Observer for Meter {
 fn main() -> io::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let usage = || {
-        let text = "load ADDRESS CONNECTIONS hold|closed SECONDS [THREADS [PAYLOAD_BYTES]]";
+        let text =
+            "load ADDRESS CONNECTIONS hold|closed|think=MILLISECONDS SECONDS [THREADS [PAYLOAD_BYTES]]";
         io::Error::new(io::ErrorKind::InvalidInput, text)
     };
     let [address, connections, workload, seconds, rest @ ..] = arguments.as_slice() else {
@@ -39,7 +40,10 @@ fn main() -> io::Result<()> {
     let workload = match workload.as_str() {
         "hold" => Workload::Hold { heartbeat: None },
         "closed" => Workload::Closed { think: Duration::ZERO },
-        _ => return Err(usage()),
+        other => {
+            let text = other.strip_prefix("think=").ok_or_else(usage)?;
+            Workload::Closed { think: Duration::from_millis(text.parse().map_err(|_| usage())?) }
+        }
     };
     let threads = rest.first().map_or(Ok(1), number)? as u32;
     let payload_bytes = rest.get(1).map_or(Ok(64), number)? as u32;

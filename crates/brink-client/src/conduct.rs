@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::engines::Engine;
 use crate::live::LiveCounters;
 use crate::options::LoadOptions;
-use crate::pacing::nanoseconds;
+use crate::pacing::{nanoseconds, share};
 use crate::samples::{Outcome, WorkerSamples};
 use crate::stage::{Order, Schedule, Stage, Worker};
 use crate::stop::Stop;
@@ -45,8 +45,9 @@ pub trait Observer {
 /// least `options.threads` workers. There are never more workers than connections.
 ///
 /// # Errors
-/// `InvalidInput` for options that make no sense; whatever keeps a worker from starting or polling. A target
-/// that is not there is not an error but an outcome.
+/// `InvalidInput` for options that make no sense; whatever keeps a thread from starting, or all workers from
+/// polling. A target that is not there is not an error but an outcome, and so is a worker that fails while others
+/// measured something: the run ends early, a failure of phase "poll" says why, and the samples are kept.
 pub fn run(
     engine: &Engine,
     options: &LoadOptions,
@@ -77,12 +78,36 @@ pub fn run(
             .collect();
         io::Result::Ok((course, samples))
     })?;
-    let mut sum = WorkerSamples::new()?;
-    for worker in samples {
-        sum.merge(&worker?)?;
-    }
+    let sum = gather(samples, options.connections, &stage)?;
     debug_assert!(sum.adds_up(options.connections), "connections or requests unaccounted for: {sum:?}");
     Ok(outcome(options, course, sum, stage.peak_live()))
+}
+
+/// Adds up what the workers measured. What a worker would have opened that failed without samples counts as not
+/// attempted; where nobody has samples, the first error is all there is.
+fn gather(
+    workers: Vec<io::Result<WorkerSamples>>,
+    connections: u64,
+    stage: &Stage,
+) -> io::Result<WorkerSamples> {
+    let count = workers.len() as u32;
+    let (mut sum, mut first_error, mut failed) = (WorkerSamples::new()?, None, 0);
+    for (index, worker) in (0..count).zip(workers) {
+        match worker {
+            Ok(samples) => sum.merge(&samples)?,
+            Err(error) => {
+                failed += 1;
+                sum.not_attempted += share(connections, index, count);
+                let after = Duration::from_nanos(stage.now_ns());
+                sum.failure("poll", &brink_host::errno::name(&error), stage.live(), after);
+                first_error.get_or_insert(error);
+            }
+        }
+    }
+    match first_error {
+        Some(error) if failed == count => Err(error),
+        _ => Ok(sum),
+    }
 }
 
 /// Dismisses the workers when dropped: also when a thread cannot be started or an observer panics, since the
@@ -144,7 +169,7 @@ impl Conductor<'_> {
         let mut paused_at = None;
         for &goal in &self.options.plateaus {
             let begin = Instant::now();
-            self.stage.publish(Order::Open { goal });
+            self.stage.publish(Order::Open { goal, begin_ns: self.stage.now_ns() });
             let waited = self.wait(Until::AllArrived);
             course.opening += begin.elapsed();
             if waited == Waited::Halted {

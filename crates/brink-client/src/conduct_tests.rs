@@ -33,7 +33,7 @@ fn obedient(worker: &Worker<'_>) -> io::Result<WorkerSamples> {
         seen = generation;
         match order {
             Order::Wait => {}
-            Order::Open { goal } => {
+            Order::Open { goal, .. } => {
                 while samples.opened < share(goal, worker.index, worker.workers) {
                     worker.shard.attempt();
                     worker.count_open();
@@ -134,15 +134,43 @@ fn nothing_open_means_no_window() {
 }
 
 #[test]
-fn a_worker_that_fails_ends_the_run_with_its_error() {
+fn a_worker_that_fails_ends_the_run_and_the_others_keep_what_they_measured() {
+    /// Worker 1 opens its share and fails when the workload begins.
+    fn fails(worker: &Worker<'_>) -> io::Result<WorkerSamples> {
+        if worker.index != 1 {
+            return obedient(worker);
+        }
+        let mut seen = 0;
+        loop {
+            match worker.order_after(seen) {
+                Some((_, Order::Work(_))) => return Err(io::Error::from_raw_os_error(12)),
+                Some((generation, _)) => {
+                    seen = generation;
+                    worker.arrive(generation);
+                }
+                None => thread::yield_now(),
+            }
+        }
+    }
+    let options = LoadOptions { duration: Duration::from_secs(3600), threads: 3, ..options(10) };
+    let live = LiveCounters::new(3);
+    let outcome = run(&engine(fails), &options, &Stop::new(), &live, &mut Notes::default()).unwrap();
+    assert!(outcome.interrupted);
+    assert_eq!((outcome.opened, outcome.live_at_end, outcome.not_attempted), (7, 7, 3));
+    let failures: Vec<_> = outcome.failures.iter().map(|f| (f.phase, f.errno.as_str(), f.count)).collect();
+    assert_eq!(failures, [("poll", "ENOMEM", 1)]);
+}
+
+#[test]
+fn where_every_worker_fails_the_run_ends_with_the_first_error() {
     static STARTED: AtomicU64 = AtomicU64::new(0);
     fn fails(worker: &Worker<'_>) -> io::Result<WorkerSamples> {
         STARTED.fetch_add(1, Ordering::Relaxed);
-        if worker.index == 1 { Err(io::Error::other("no poll for you")) } else { obedient(worker) }
+        Err(io::Error::other(format!("no poll for {}", worker.index)))
     }
     let options = LoadOptions { duration: Duration::from_secs(3600), threads: 3, ..options(9) };
     let error = run(&engine(fails), &options, &Stop::new(), &LiveCounters::new(3), &mut Notes::default());
-    assert_eq!(error.unwrap_err().to_string(), "no poll for you");
+    assert_eq!(error.unwrap_err().to_string(), "no poll for 0");
     assert_eq!(STARTED.load(Ordering::Relaxed), 3);
 }
 

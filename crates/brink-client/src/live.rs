@@ -66,6 +66,11 @@ impl LiveCounters {
 }
 
 impl Shard {
+    #[cfg(test)]
+    pub(crate) fn completed(&self) -> u64 {
+        self.completed.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn attempt(&self) {
         add(&self.attempted);
     }

@@ -63,7 +63,10 @@ pub struct LoadOptions {
     pub warmup: Duration,
     /// Length of the window.
     pub duration: Duration,
-    /// How long a connect, a verifying echo or a reply may take, on top of the delay that is expected.
+    /// How long a connect, a verifying echo or a reply may take, on top of the delay that is expected. What
+    /// takes longer has failed and its connection is closed, also when the answer comes before the silence is
+    /// noticed: late by an eighth of this and a few milliseconds, more with more than 16,384 connections per
+    /// worker and a timeout of a few milliseconds.
     pub timeout: Duration,
     /// The longest wait of the target that is expected.
     pub delay_expected_max: Duration,

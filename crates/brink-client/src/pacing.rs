@@ -7,38 +7,48 @@ use std::time::Duration;
 
 use crate::options::{LoadOptions, Workload};
 
-/// How far behind its schedule a pacer may be and still catch up. Timers of epoll_wait(2) are a millisecond
-/// coarse; more than that is not made up for, so that a pause is never followed by a burst.
+/// How far behind its schedule a pacer may be and still catch up: what a busy machine makes a thread wait for
+/// its turn. More than that is not made up for, so that a stall is never followed by a burst.
 const CATCH_UP_NS: u64 = 10_000_000;
 
-/// Spreads events evenly at a rate, split over the workers: worker i takes every n-th event.
+/// Spreads events evenly at a rate, split over the workers: worker i takes every n-th event. One schedule for
+/// the whole ramp; a pause moves what is left of it.
 #[derive(Debug, Clone)]
 pub struct Pacer {
-    interval_ns: f64,
-    due_ns: f64,
+    step_ns: f64,
+    index: u32,
+    workers: u32,
+    /// When the event of ordinal 0 was due, had there been no pauses.
+    begin_ns: f64,
 }
 
 impl Pacer {
-    /// A pacer for one worker; its first event is at its turn after `begin_ns`.
+    /// A pacer for one worker; the first event of all workers is due at `begin_ns`.
     #[must_use]
     pub fn new(rate_per_s: f64, index: u32, workers: u32, begin_ns: u64) -> Self {
-        let step_ns = 1e9 / rate_per_s;
-        Self {
-            interval_ns: step_ns * f64::from(workers),
-            due_ns: begin_ns as f64 + step_ns * f64::from(index),
-        }
+        Self { step_ns: 1e9 / rate_per_s, index, workers, begin_ns: begin_ns as f64 }
     }
 
-    /// When the next event is due.
+    /// When this worker's event number `k` (from 0) is due.
     #[must_use]
-    pub fn due_ns(&self) -> u64 {
-        self.due_ns as u64
+    pub fn due_ns(&self, k: u64) -> u64 {
+        let ordinal = k as f64 * f64::from(self.workers) + f64::from(self.index);
+        (self.begin_ns + ordinal * self.step_ns) as u64
     }
 
-    /// The event that was due happened, at `now_ns`.
-    pub fn take(&mut self, now_ns: u64) {
-        let earliest = now_ns.saturating_sub(CATCH_UP_NS) as f64;
-        self.due_ns = (self.due_ns + self.interval_ns).max(earliest);
+    /// This worker's event number `k` happens at `now_ns`. What it is late beyond what may be caught up
+    /// moves the schedule.
+    pub fn take(&mut self, k: u64, now_ns: u64) {
+        let late_ns = now_ns.saturating_sub(self.due_ns(k).saturating_add(CATCH_UP_NS));
+        self.begin_ns += late_ns as f64;
+    }
+
+    /// After a pause that ended at `now_ns`, before which the first `taken` events of all workers were due: the
+    /// next one, whoever's it is, is due when it was, or now where the pause took longer. The same instant for
+    /// all workers keeps them in step.
+    pub fn resume(&mut self, taken: u64, now_ns: u64) {
+        let next_ns = (self.begin_ns + taken as f64 * self.step_ns) as u64;
+        self.begin_ns += now_ns.saturating_sub(next_ns) as f64;
     }
 }
 
@@ -167,25 +177,61 @@ mod tests {
         let mut pacers = [Pacer::new(1e3, 0, 2, 5_000_000), Pacer::new(1e3, 1, 2, 5_000_000)];
         let mut due = Vec::new();
         for turn in 0..6 {
-            let pacer = &mut pacers[turn % 2];
-            due.push(pacer.due_ns());
-            pacer.take(pacer.due_ns());
+            let (pacer, k) = (&mut pacers[turn % 2], turn as u64 / 2);
+            due.push(pacer.due_ns(k));
+            pacer.take(k, pacer.due_ns(k));
         }
         assert_eq!(due, [5_000_000, 6_000_000, 7_000_000, 8_000_000, 9_000_000, 10_000_000]);
     }
 
+    /// When the attempts are made, in ms, of a ramp with a goal at each attempt and a pause after each goal.
+    fn ramp_with_pauses(rate_per_s: f64, attempts: u64, workers: u32, pause_ms: u64) -> Vec<u64> {
+        let mut pacers: Vec<_> =
+            (0..workers).map(|index| Pacer::new(rate_per_s, index, workers, 0)).collect();
+        let (mut now_ns, mut at_ms) = (0, Vec::new());
+        for ordinal in 0..attempts {
+            if ordinal > 0 {
+                now_ns += pause_ms * 1_000_000;
+                pacers.iter_mut().for_each(|pacer| pacer.resume(ordinal, now_ns));
+            }
+            let (turn, k) = ((ordinal % u64::from(workers)) as usize, ordinal / u64::from(workers));
+            now_ns = pacers[turn].due_ns(k).max(now_ns);
+            pacers[turn].take(k, now_ns);
+            at_ms.push(now_ns / 1_000_000);
+        }
+        at_ms
+    }
+
     #[test]
-    fn a_pause_is_not_followed_by_a_burst() {
+    fn a_rate_is_that_of_the_whole_ramp_however_it_is_shared_and_paused() {
+        for workers in [1, 3, 4, 8] {
+            for pause_ms in [0, 1, 100, 999] {
+                let expected: Vec<_> = (0..8).map(|second| second * 1_000).collect();
+                assert_eq!(ramp_with_pauses(1.0, 8, workers, pause_ms), expected, "{workers}, {pause_ms} ms");
+            }
+            assert_eq!(ramp_with_pauses(1.0, 4, workers, 1_500), [0, 1_500, 3_000, 4_500], "{workers}");
+        }
+    }
+
+    #[test]
+    fn a_long_pause_is_not_followed_by_a_burst_of_all_workers() {
+        let mut pacers: Vec<_> = (0..4).map(|index| Pacer::new(1e3, index, 4, 0)).collect();
+        pacers.iter_mut().for_each(|pacer| pacer.resume(6, 9_000_000_000));
+        // Ordinals 6 and 7 are the second of workers 2 and 3; 8 and 9 the third of workers 0 and 1.
+        let next = [(2, 1), (3, 1), (0, 2), (1, 2)].map(|(worker, k): (usize, u64)| pacers[worker].due_ns(k));
+        assert_eq!(next, [9_000_000_000, 9_001_000_000, 9_002_000_000, 9_003_000_000]);
+    }
+
+    #[test]
+    fn a_stall_is_not_followed_by_a_burst() {
         let mut pacer = Pacer::new(1e3, 0, 1, 0);
         let now_ns = 60_000_000_000;
-        let made_up = (0..)
-            .take_while(|_| {
-                let due = pacer.due_ns() <= now_ns;
-                pacer.take(now_ns);
-                due
-            })
-            .count();
-        assert_eq!(made_up, 12);
+        let mut made_up = 0;
+        while pacer.due_ns(made_up) <= now_ns {
+            pacer.take(made_up, now_ns);
+            made_up += 1;
+        }
+        assert_eq!(made_up, 11);
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub enum Order {
     Open {
         /// How many, over all workers.
         goal: u64,
+        /// When the order was given, in nanoseconds since the run began: one instant for the schedules of all.
+        begin_ns: u64,
     },
     /// Run the workload; done when the window is over, every reply came or timed out, and, where the
     /// workload holds, every connection proved that it is alive.
@@ -228,9 +230,9 @@ mod tests {
             shard: &live.shards()[index as usize],
         };
         assert_eq!(worker(0).order_after(0), None);
-        stage.publish(Order::Open { goal: 7 });
+        stage.publish(Order::Open { goal: 7, begin_ns: 9 });
         assert!(!stage.all_arrived());
-        assert_eq!(worker(0).order_after(0), Some((1, Order::Open { goal: 7 })));
+        assert_eq!(worker(0).order_after(0), Some((1, Order::Open { goal: 7, begin_ns: 9 })));
         assert_eq!(worker(0).order_after(1), None);
         worker(0).arrive(1);
         assert!(!stage.all_arrived());

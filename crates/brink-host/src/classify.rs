@@ -9,7 +9,7 @@ mod evidence;
 use brink_wire::control::{LimitReading, MachineUsage};
 
 use crate::limits::{End, LIMITS, Limit, Weight};
-use evidence::{at_limit, describe, ports_in_use, scaled};
+use evidence::{at_limit, describe, needed_for_one, ports_in_use, scaled};
 
 /// The target's own bound on connections.
 pub const TARGET_MAX_CONNECTIONS: &str = "target.max_connections";
@@ -36,6 +36,8 @@ pub struct Observation<'a> {
     pub address_pairs: Option<u64>,
     /// Backlog that the target asked of listen(2), where known.
     pub backlog: Option<u64>,
+    /// Stack of a connection's thread on the target, in bytes, where there is one and it is known.
+    pub stack_bytes: Option<u64>,
 }
 
 /// How sure an inference is.
@@ -72,7 +74,7 @@ pub struct Inference {
     pub confidence: Confidence,
     /// What speaks for it, or what was looked at in vain. One sentence each.
     pub evidence: Vec<String>,
-    /// The command that lifts it.
+    /// The command that lifts it. `None`, too, where what was seen says nothing about the value it takes.
     pub fix: Option<String>,
 }
 
@@ -109,7 +111,8 @@ pub fn classify(
     evidence.extend(candidates.iter().map(Candidate::describe));
     match choose(&candidates) {
         Ok((chosen, confidence)) => {
-            let fix = chosen.value.map(|value| (chosen.limit.fix)(scaled(value, observation)));
+            let needed = chosen.value.and_then(|value| scaled(chosen.limit.name, value, observation));
+            let fix = needed.map(chosen.limit.fix);
             Inference { limit: Some(chosen.limit.name), limit_value: chosen.value, confidence, evidence, fix }
         }
         Err(why) => unknown(evidence, why),
@@ -129,15 +132,17 @@ struct Candidate {
     used: Option<u64>,
     /// Use at the limit is no proof: it counts what could be given back, or is an upper bound.
     is_soft: bool,
+    /// What has to be free for one more of what failed.
+    needed_for_one: u64,
 }
 
 impl Candidate {
     fn is_at_limit(&self) -> Option<bool> {
-        Some(at_limit(self.used?, self.value?))
+        Some(at_limit(self.used?.saturating_add(self.needed_for_one), self.value?))
     }
 
     fn headroom(&self) -> Option<u64> {
-        Some(self.value?.saturating_sub(self.used?))
+        Some(self.value?.saturating_sub(self.used?.saturating_add(self.needed_for_one)))
     }
 
     fn confidence_at_limit(&self) -> Confidence {
@@ -145,7 +150,13 @@ impl Candidate {
     }
 
     fn describe(&self) -> String {
-        describe(self.limit.name, self.limit.unit, self.used, self.value)
+        let figures = describe(self.limit.name, self.limit.unit, self.used, self.value);
+        match (self.needed_for_one, self.used, self.value) {
+            (1.., Some(_), Some(_)) => {
+                format!("{figures}, and one more thread needs {} free", self.needed_for_one)
+            }
+            _ => figures,
+        }
     }
 }
 
@@ -172,7 +183,8 @@ fn candidates(observation: &Observation<'_>, readings: &[LimitReading]) -> Vec<C
                 _ => false,
             };
             let value = reading.and_then(|reading| reading.value);
-            Some(Candidate { limit, weight: symptom.weight, value, used, is_soft })
+            let needed_for_one = needed_for_one(limit.name, observation);
+            Some(Candidate { limit, weight: symptom.weight, value, used, is_soft, needed_for_one })
         })
         .collect()
 }

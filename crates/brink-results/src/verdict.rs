@@ -2,8 +2,10 @@
 //!
 //! Pure. Must not name limits: `failure_point` already has.
 
+use std::time::Duration;
+
 use brink_wire::delay::Delay;
-use brink_wire::value::{format_count, format_ns};
+use brink_wire::value::{format_count, format_duration, format_ns};
 
 use crate::case::{Case, Workload};
 use crate::schema::{CaseResult, Validity, Verdict};
@@ -13,6 +15,11 @@ use crate::window;
 pub const CLIENT_CPU_SHARE_MAX: f64 = 0.9;
 /// Difference in completion rate between the two ends of the window from which a result is unsteady.
 pub const DRIFT_MAX: f64 = 0.1;
+/// Fewest replies that tell a rate where the cycle of a connection is not known.
+pub const REPLIES_MIN: u64 = 20;
+/// Shortest window that tells a rate, in nanoseconds. A thread may lose its CPU for some
+/// milliseconds (a slice, rounded up to ticks: kernel/sched/fair.c), which must not be most of the window.
+pub const WINDOW_NS_MIN: u64 = 10_000_000;
 /// What `failure_point.limit` says where no limit can be named.
 const LIMIT_UNKNOWN: &str = "unknown";
 
@@ -47,9 +54,11 @@ pub fn judge(input: Input<'_>) -> Validity {
     found.extend(requests(result, blame));
     found.extend(above_bound(result).map(|reason| (Verdict::Failed, reason)));
     found.extend(client_cpu(result).map(|reason| (Verdict::ClientBound, reason)));
+    found.extend(too_short(result).map(|reason| (Verdict::Unsteady, reason)));
     found.extend(unsteady(result).map(|reason| (Verdict::Unsteady, reason)));
     let verdict = found.iter().map(|f| f.0).max().unwrap_or(Verdict::Valid);
     let mut reasons: Vec<String> = found.into_iter().map(|f| f.1).collect();
+    reasons.extend(short_warmup(result));
     reasons.extend(nulls(result));
     reasons.extend(input.missing.iter().cloned());
     Validity { verdict, reasons }
@@ -140,7 +149,7 @@ fn above_bound(result: &CaseResult) -> Option<String> {
 }
 
 fn client_cpu(result: &CaseResult) -> Option<String> {
-    let used = window::cpu_per_s(&result.usage.client, window::span(result)?)?;
+    let used = window::client_cpu_per_s(result)?;
     let load = &result.case.load;
     let allowed = &result.facts.client.machine.cpus_allowed;
     let cpus = match (&load.cpus, allowed.len()) {
@@ -149,12 +158,96 @@ fn client_cpu(result: &CaseResult) -> Option<String> {
         (None, allowed) => allowed,
     };
     let may = cpus.min(load.threads as usize) as f64;
-    (may > 0.0 && used >= CLIENT_CPU_SHARE_MAX * may).then(|| {
+    if may <= 0.0 || used < CLIENT_CPU_SHARE_MAX * may {
+        return None;
+    }
+    let threads = load.threads;
+    Some(if used <= may {
         format!(
-            "the client used {used:.2} CPU seconds per second of the {may:.0} it can use ({} threads, {cpus} CPUs)",
-            load.threads
+            "the client used {used:.2} CPU seconds per second of the {may:.0} it can use ({threads} threads, {cpus} CPUs)"
+        )
+    } else {
+        // The sampled figure is the whole process's: how much of it the threads of load used is not known.
+        format!(
+            "the client used {used:.2} CPU seconds per second, other threads included; its {threads} threads of load \
+             can use {may:.0} ({cpus} CPUs) and may have used it all"
         )
     })
+}
+
+/// Mean time between replies of one connection, in nanoseconds, as far as it is known beforehand: the
+/// wait that requests ask for and the think time. `None` where neither is known or there is none, and for a hold.
+fn cycle_ns(result: &CaseResult) -> Option<u64> {
+    let case = &result.case;
+    let delay_ns = match result.requests.per_s_ceiling {
+        // A stranger's wait is not known, and the plan's figure is not it.
+        None => 0,
+        Some(_) => match case.load.delay_ns {
+            Some(ns) => ns,
+            None => u64::try_from(case.target.delay.mean().as_nanos()).ok()?,
+        },
+    };
+    let cycle_ns = think_ns(case)?.saturating_add(delay_ns);
+    (cycle_ns > 0).then_some(cycle_ns)
+}
+
+/// Why the window is too short to tell a rate, if it is. By the window that was asked for: one that ended
+/// earlier was cut short, which `judge` and `requests` tell.
+fn too_short(result: &CaseResult) -> Option<String> {
+    think_ns(&result.case)?;
+    let window_ns = result.case.load.duration_ns;
+    let name = |ns| format_duration(Duration::from_nanos(ns));
+    let window = name(window_ns);
+    let cycle_ns = cycle_ns(result);
+    if let Some(cycle_ns) = cycle_ns {
+        let two_ns = cycle_ns.saturating_mul(2);
+        if window_ns < two_ns {
+            let cycle = name(cycle_ns);
+            let enough = name(two_ns.max(WINDOW_NS_MIN));
+            return Some(format!(
+                "window of {window} is shorter than two cycles of {cycle}: make it at least {enough}"
+            ));
+        }
+    }
+    if window_ns < WINDOW_NS_MIN {
+        let enough = name(WINDOW_NS_MIN);
+        return Some(format!(
+            "window of {window} is shorter than {enough}, so one pause of the scheduler decides its rate: make it at \
+             least {enough}"
+        ));
+    }
+    let requests = &result.requests;
+    if result.connections.opened == 0 || requests.window_s <= 0.0 {
+        return None;
+    }
+    match (requests.per_s? * requests.window_s).round() as u64 {
+        0 => Some(format!(
+            "no reply came in the window of {window}: make it longer than the target takes to answer"
+        )),
+        replies if replies < REPLIES_MIN && cycle_ns.is_none() => Some(format!(
+            "only {replies} replies came in the window of {window}: make it long enough for at least {REPLIES_MIN}"
+        )),
+        _ => None,
+    }
+}
+
+/// Says what a warm-up of less than one cycle does to the rate: connections that ask in step
+/// leave the beginning of the window without replies. Not so with an exponential wait, which has no memory.
+fn short_warmup(result: &CaseResult) -> Option<String> {
+    let load = &result.case.load;
+    let is_drawn_anew = load.delay_ns.is_none() && matches!(result.case.target.delay, Delay::Exponential(_));
+    let cycle_ns = cycle_ns(result).filter(|&cycle_ns| load.warmup_ns < cycle_ns && !is_drawn_anew)?;
+    if load.duration_ns == 0 {
+        return None;
+    }
+    let share = (cycle_ns as f64 / load.duration_ns as f64).min(1.0);
+    Some(format!(
+        "warm-up of {} is shorter than one cycle of {}: the first replies of each connection fall into the window, so \
+         requests.per_s is low by up to {:.0}%",
+        format_duration(Duration::from_nanos(load.warmup_ns)),
+        format_duration(Duration::from_nanos(cycle_ns)),
+        (share * 100.0).ceil()
+    ))
 }
 
 fn unsteady(result: &CaseResult) -> Option<String> {
@@ -192,9 +285,14 @@ fn nulls(result: &CaseResult) -> Vec<String> {
         asks && result.requests.per_s_ceiling.is_none(),
         "requests.per_s_ceiling: the target's delay is zero or unknown",
     );
+    let drawn = !matches!(result.case.target.delay, Delay::Fixed(_)) && result.case.load.delay_ns.is_none();
     say(
         asks && result.latency_ns.is_some() && result.delay_error_ns.is_none(),
-        "delay_error_ns: the target does not say how long it waited",
+        if drawn && result.facts.target.is_some() {
+            "delay_error_ns: the target draws its waits, and the client does not know which one was drawn"
+        } else {
+            "delay_error_ns: the target does not say how long it waited"
+        },
     );
     say(result.facts.target.is_none(), "facts.target, target_counters: the target does not say");
     say(

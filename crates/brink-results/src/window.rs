@@ -2,7 +2,7 @@
 //!
 //! Pure, and reads only a result. Must not judge: `verdict` does.
 
-use crate::schema::{CaseResult, EndSample};
+use crate::schema::{CaseResult, EndFacts, EndSample};
 
 /// When the measuring window began and ended, in seconds since the case began. From the phase marks;
 /// a window without a mark after it ends after `requests.window_s`. `None` without a window.
@@ -15,15 +15,40 @@ pub fn span(result: &CaseResult) -> Option<(f64, f64)> {
     (end > start).then_some((start, end))
 }
 
+/// Samples closer together than this tell no rate: reading one end takes a while in itself, and on a busy
+/// machine the two clocks of a sample (its time, its CPU time) may be read milliseconds apart.
+const SPAN_S_MIN: f64 = 0.2;
+
 /// CPU seconds used per second between the first and the last sample in the span.
-/// `None` with fewer than two samples that know their CPU time.
+/// `None` with fewer than two samples that know their CPU time, or where they are too close together.
 #[must_use]
 pub fn cpu_per_s(samples: &[EndSample], span: (f64, f64)) -> Option<f64> {
     let mut known = within(samples, span).filter_map(|s| Some((s.t_s, s.cpu_s?)));
     let first = known.next()?;
     let last = known.last()?;
     let elapsed_s = last.0 - first.0;
-    (elapsed_s > 0.0).then(|| (last.1 - first.1) / elapsed_s)
+    (elapsed_s >= SPAN_S_MIN).then(|| (last.1 - first.1) / elapsed_s)
+}
+
+/// [`cpu_per_s`] of the client in the window, all its threads together. `None`, too, where it is more
+/// than its machine's CPUs can give.
+#[must_use]
+pub fn client_cpu_per_s(result: &CaseResult) -> Option<f64> {
+    possible(cpu_per_s(&result.usage.client, span(result)?)?, Some(&result.facts.client))
+}
+
+/// [`cpu_per_s`] of the target's processes together in the window. `None`, too, where it is more
+/// than its machine's CPUs, if known, can give.
+#[must_use]
+pub fn target_cpu_per_s(result: &CaseResult) -> Option<f64> {
+    possible(cpu_per_s(&result.usage.target, span(result)?)?, result.facts.target.as_ref())
+}
+
+/// A figure above what is possible is a fault of the measuring and no fact. A tenth above may be the
+/// time between the readings of a sample.
+fn possible(cpu_per_s: f64, end: Option<&EndFacts>) -> Option<f64> {
+    let cpus = end.map_or(0, |end| end.machine.cpus);
+    (cpus == 0 || cpu_per_s <= 1.1 * f64::from(cpus)).then_some(cpu_per_s)
 }
 
 /// The most threads seen in the span.

@@ -23,6 +23,8 @@ pub struct Context {
     pub target: Option<EndFacts>,
     /// What arithmetic said beforehand.
     pub predicted: Option<Predicted>,
+    /// Whether the target fills in how long it waited. One that only echoes does not wait at all.
+    pub target_waits: bool,
 }
 
 /// What was measured.
@@ -105,6 +107,7 @@ impl Context {
     ) -> CaseResult {
         let Measured { outcome, usage, plateaus, counters, mut remarks, interrupted, target_died } = measured;
         let window = u64::from(self.case.load.connect_window);
+        let target_waits = self.target_waits;
         let failures = failures(&outcome, counters.as_ref(), target_died, window);
         let mut result = self.empty(Validity { verdict: Verdict::Valid, reasons: Vec::new() });
         result.failure_point = failure_point(&failures);
@@ -112,7 +115,7 @@ impl Context {
         remarks.extend(missing);
         result.memory_per_connection = memory;
         result.connections = connections(&outcome);
-        result.requests = requests(&outcome, &result.case);
+        result.requests = requests(&outcome, &result.case, target_waits);
         match hdr::latency(&outcome.latency, LatencyFrom::Sent) {
             Ok(latency) => result.latency_ns = latency,
             Err(error) => {
@@ -145,7 +148,7 @@ fn connections(outcome: &Outcome) -> Connections {
     }
 }
 
-fn requests(outcome: &Outcome, case: &Case) -> Requests {
+fn requests(outcome: &Outcome, case: &Case, target_waits: bool) -> Requests {
     let window_s = outcome.window.as_secs_f64();
     let makes_requests = !matches!(case.load.workload, Workload::Hold { heartbeat_ns: None });
     Requests {
@@ -153,7 +156,7 @@ fn requests(outcome: &Outcome, case: &Case) -> Requests {
         completed: outcome.requests_completed,
         failed: outcome.requests_failed,
         per_s: (window_s > 0.0 && makes_requests).then(|| outcome.completed_in_window as f64 / window_s),
-        per_s_ceiling: ceiling(case, outcome.opened),
+        per_s_ceiling: ceiling(case, outcome.opened).filter(|_| target_waits),
         window_s,
     }
 }

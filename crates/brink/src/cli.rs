@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use brink_wire::delay::Delay;
-use brink_wire::frame::{PAYLOAD_LEN_MAX, WORK_US_MAX};
+use brink_wire::frame::{DELAY_NS_MAX, PAYLOAD_LEN_MAX, WORK_US_MAX};
 use brink_wire::value;
 
 use crate::nearest;
@@ -51,7 +51,7 @@ pub struct ModelArgs {
     #[arg(long, value_name = "SIZE", value_parser = stack_size)]
     pub stack_size: Option<u64>,
     /// Backlog asked of listen(2); the kernel cuts it to net.core.somaxconn [default: 4096]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    #[arg(long, value_name = "N", value_parser = backlog)]
     pub backlog: Option<u32>,
     /// Refuse connections past this many [default: no bound of its own]
     #[arg(long, value_name = "N", value_parser = count_above_zero)]
@@ -83,7 +83,7 @@ pub struct TargetArgs {
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = work_us)]
     pub work: u32,
     /// Worker threads of the model [default: one for each allowed CPU]
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(short, long, value_name = "N", value_parser = threads)]
     pub threads: Option<u32>,
     /// CPUs to run on: 0 or 0,2 or 0-3
     #[arg(long, value_name = "LIST", value_parser = cpus)]
@@ -97,13 +97,13 @@ pub struct TargetArgs {
 #[derive(Debug, Args)]
 pub struct LoadArgs {
     /// Echo address of a target that runs already; without it brink starts its own
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = host_and_port)]
     pub target: Option<String>,
     /// Its control plane [default: the echo port + 1]
-    #[arg(long, value_name = "ADDR", requires = "target")]
+    #[arg(long, value_name = "ADDR", value_parser = host_and_port, requires = "target")]
     pub control: Option<String>,
     /// Secret of its control plane
-    #[arg(long, env = "BRINK_TOKEN", hide_env_values = true, requires = "target", value_parser = token)]
+    #[arg(long, env = "BRINK_TOKEN", hide_env_values = true, value_parser = token)]
     pub token: Option<String>,
     /// Load a target that is not on this machine and has no brink control plane: only your own!
     #[arg(long, requires = "target")]
@@ -112,7 +112,7 @@ pub struct LoadArgs {
     #[command(flatten)]
     pub model: ModelArgs,
     /// Worker threads of the target that brink starts
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024), conflicts_with = "target")]
+    #[arg(long, value_name = "N", value_parser = threads, conflicts_with = "target")]
     pub target_threads: Option<u32>,
     /// CPUs of the target that brink starts
     #[arg(long, value_name = "LIST", value_parser = cpus, conflicts_with = "target")]
@@ -127,13 +127,13 @@ pub struct LoadArgs {
     #[arg(short, long, value_name = "TIME", default_value = "10s", value_parser = duration_above_zero)]
     pub duration: Duration,
     /// Work before the window begins [default: 1s, or one delay where that is longer]
-    #[arg(long, value_name = "TIME", value_parser = value::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
     pub warmup: Option<Duration>,
     /// What the connections do: closed (next request after the reply) or hold (stay idle)
     #[arg(long, value_enum, default_value_t = WorkloadName::Closed)]
     pub workload: WorkloadName,
     /// closed: wait between a reply and the next request
-    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = value::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration)]
     pub think: Duration,
     /// hold: echo once in this time on each connection [default: not at all]
     #[arg(long, value_name = "TIME", value_parser = duration_above_zero)]
@@ -151,7 +151,7 @@ pub struct LoadArgs {
     #[arg(long, value_name = "N", value_parser = rate)]
     pub connect_rate: Option<f64>,
     /// Threads of the client engine [default: half of the allowed CPUs where both ends share a machine, else all]
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(short, long, value_name = "N", value_parser = threads)]
     pub threads: Option<u32>,
     /// CPUs of the client: 0 or 0,2 or 0-3
     #[arg(long, value_name = "LIST", value_parser = cpus)]
@@ -311,6 +311,69 @@ pub fn duration_above_zero(text: &str) -> Result<Duration, String> {
         Duration::ZERO => Err(format!("`{text}` is too short: it must be more than zero")),
         d if d > Duration::from_secs(7 * 24 * 3600) => Err(format!("`{text}` is too long: at most 168h")),
         d => Ok(d),
+    }
+}
+
+/// Reads a duration that may be zero.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    match value::parse_duration(text)? {
+        Duration::ZERO => Ok(Duration::ZERO),
+        _ => duration_above_zero(text),
+    }
+}
+
+/// Reads a wait that a request asks for.
+pub fn wait(text: &str) -> Result<Duration, String> {
+    let wait = value::parse_duration(text)?;
+    if wait > Duration::from_nanos(DELAY_NS_MAX) {
+        return Err(format!("`{text}` waits too long: at most 1h"));
+    }
+    Ok(wait)
+}
+
+/// Reads a number of threads.
+pub fn threads(text: &str) -> Result<u32, String> {
+    match value::parse_count(text)? {
+        n @ 1..=1024 => Ok(n as u32),
+        n => Err(format!("{n} is out of bounds: 1 to 1024 are allowed")),
+    }
+}
+
+/// Reads a backlog of listen(2).
+pub fn backlog(text: &str) -> Result<u32, String> {
+    match value::parse_count(text)? {
+        n @ 1..=1_048_576 => Ok(n as u32),
+        n => Err(format!("{n} is out of bounds: 1 to 1048576 are allowed")),
+    }
+}
+
+/// Reads how often a case is run.
+pub fn repeats(text: &str) -> Result<u32, String> {
+    match value::parse_count(text)? {
+        n @ 1..=1000 => Ok(n as u32),
+        n => Err(format!("{n} is out of bounds: 1 to 1000 are allowed")),
+    }
+}
+
+/// Reads `host:port`.
+pub fn host_and_port(text: &str) -> Result<String, String> {
+    let port = text
+        .rsplit_once(':')
+        .filter(|(host, _)| !host.is_empty())
+        .and_then(|(_, port)| port.parse::<u16>().ok());
+    match port {
+        Some(port) if port > 0 => Ok(text.to_owned()),
+        _ => Err(format!("`{text}` is not an address with a port, as in 127.0.0.1:7000 or host:7000")),
+    }
+}
+
+/// Reads a name for tables and files.
+pub fn label(text: &str) -> Result<String, String> {
+    let plain = text.chars().all(|c| !c.is_control()) && text.chars().count() <= 60;
+    if plain && !text.trim().is_empty() {
+        Ok(text.to_owned())
+    } else {
+        Err("a label has 1 to 60 characters, none of them a control character".to_owned())
     }
 }
 

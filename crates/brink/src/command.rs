@@ -12,6 +12,7 @@ use std::path::Path;
 
 use crate::exit::Failure;
 use crate::plan::Machine;
+use crate::stderr;
 use crate::sweep_file::{self, SweepFile};
 
 /// Prints on stdout. A reader that has gone away (`| head`) is not a failure.
@@ -69,23 +70,14 @@ pub fn check_cpus(flag: &str, cpus: Option<&[usize]>, allowed: &[usize]) -> Resu
 pub fn raise_nofile() {
     match brink_host::rlimit::raise_nofile() {
         Ok(Some(raised)) => {
-            eprintln!(
+            stderr::say(&format!(
                 "brink: raised rlimit.nofile (open files) from {} to the hard limit {}",
                 raised.from, raised.to
-            );
+            ));
         }
         Ok(None) => {}
-        Err(error) => eprintln!("brink: rlimit.nofile (open files) stays as it is: {error}"),
+        Err(error) => stderr::say(&format!("brink: rlimit.nofile (open files) stays as it is: {error}")),
     }
-}
-
-/// Keeps this process, and all threads it makes later, on these CPUs.
-///
-/// # Errors
-/// A failure when the kernel refuses.
-pub fn pin_client(cpus: Option<&[usize]>) -> Result<(), Failure> {
-    let Some(cpus) = cpus else { return Ok(()) };
-    brink_host::cpus::pin(cpus).map_err(|error| Failure::failed(format!("--cpus: {error}")))
 }
 
 /// The command as it was given, without its secret.

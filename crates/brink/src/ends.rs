@@ -5,6 +5,7 @@
 //! It must not disturb what it looks at: one thread, a few reads of /proc and one
 //! request to the target's control plane for each sample.
 
+use std::ops::RangeInclusive;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -14,7 +15,7 @@ use brink_client::LiveCounters;
 use brink_client::control::ControlClient;
 use brink_host::usage::{self, ProcessSampler};
 use brink_results::schema::{EndSample, MachineSample, PhaseMark, Plateau, Usage};
-use brink_wire::control::{Counters, MachineUsage, ProcessUsage, TargetUsage};
+use brink_wire::control::{Counters, MachineUsage, ProcessUsage, Refusal, TargetUsage};
 
 /// Pause between two looks at a target that is not at rest yet.
 const SETTLE_PAUSE: Duration = Duration::from_millis(20);
@@ -32,7 +33,9 @@ pub struct Ends {
     live: Arc<LiveCounters>,
     target: Option<ControlClient>,
     same_machine: bool,
+    first_counters: Option<Counters>,
     last_counters: Option<Counters>,
+    patience: Duration,
     control_failures: u64,
     silent_until: Option<Instant>,
 }
@@ -73,7 +76,9 @@ impl Ends {
             live,
             target,
             same_machine,
+            first_counters: None,
             last_counters: None,
+            patience: SETTLE_WITHIN,
             control_failures: 0,
             silent_until: None,
         }
@@ -98,6 +103,7 @@ impl Ends {
                 ..end_sample(t_s, &usage.processes)
             });
             look.target_machine = (!self.same_machine).then(|| machine_sample(t_s, usage.machine));
+            self.first_counters.get_or_insert_with(|| counters.clone());
             self.last_counters = Some(counters);
         }
         look
@@ -115,9 +121,15 @@ impl Ends {
         answer.ok()
     }
 
-    /// What the target counted, as of its last answer.
+    /// What the target counted since the first look, as of its last answer. A target that ran before
+    /// has counted what others did to it, too; `live` alone is what it is now.
     pub fn counters(&self) -> Option<Counters> {
-        self.last_counters.clone()
+        Some(since(self.first_counters.as_ref()?, self.last_counters.as_ref()?))
+    }
+
+    /// Connections that the target had before the first of this run.
+    fn strangers(&self) -> u64 {
+        self.first_counters.as_ref().map_or(0, |counters| counters.live)
     }
 
     /// How often the control plane did not answer.
@@ -130,16 +142,21 @@ impl Ends {
         self.target.as_mut()
     }
 
-    /// Waits until the target holds `connections`, answers nothing and keeps its
+    /// Waits until the target holds `connections` more than before the run, answers nothing and keeps its
     /// memory, then samples everything.
     pub fn plateau(&mut self, connections: u64) -> Plateau {
-        let until = Instant::now() + SETTLE_WITHIN;
+        let until = Instant::now() + self.patience;
+        let live = connections..=connections + self.strangers();
         let mut before = self.look();
         loop {
             pause(SETTLE_PAUSE);
             let now = self.look();
-            let settled = at_rest(&before, &now, connections);
+            let settled = at_rest(&before, &now, &live);
             if settled || Instant::now() >= until {
+                if !settled {
+                    // Whoever keeps it busy will do so at the next plateau, too.
+                    self.patience = SETTLE_WITHIN / 8;
+                }
                 let Look { client, target, machine, target_machine } = now;
                 return Plateau { connections, settled, client, target, machine, target_machine };
             }
@@ -150,16 +167,39 @@ impl Ends {
 
 /// Whether two looks, one after the other, show both ends at rest. A foreign target
 /// cannot be seen; then only the client counts.
-fn at_rest(before: &Look, now: &Look, connections: u64) -> bool {
+///
+/// `live` is what the target may count: the connections of this run, and as many more as it had before.
+fn at_rest(before: &Look, now: &Look, live: &RangeInclusive<u64>) -> bool {
     let steady = |a: &EndSample, b: &EndSample| {
         let moved = a.user_bytes.zip(b.user_bytes).map(|(a, b)| a.abs_diff(b));
         a.requests == b.requests && moved.is_none_or(|bytes| bytes <= SETTLED_BYTES)
     };
     let client = steady(&before.client, &now.client);
     match (&before.target, &now.target) {
-        (Some(a), Some(b)) => client && steady(a, b) && b.live == Some(connections),
+        (Some(a), Some(b)) => {
+            client && steady(a, b) && a.live == b.live && b.live.is_some_and(|count| live.contains(&count))
+        }
         (None, None) => client,
         _ => false,
+    }
+}
+
+/// What was counted between two looks.
+fn since(first: &Counters, last: &Counters) -> Counters {
+    let before = |refusal: &Refusal| {
+        let same = |other: &&Refusal| other.phase == refusal.phase && other.error == refusal.error;
+        first.refusals.iter().find(same).map_or(0, |other| other.count)
+    };
+    let refusals = last
+        .refusals
+        .iter()
+        .map(|refusal| Refusal { count: refusal.count.saturating_sub(before(refusal)), ..refusal.clone() });
+    Counters {
+        accepted: last.accepted.saturating_sub(first.accepted),
+        live: last.live,
+        requests: last.requests.saturating_sub(first.requests),
+        frame_errors: last.frame_errors.saturating_sub(first.frame_errors),
+        refusals: refusals.filter(|refusal| refusal.count > 0).collect(),
     }
 }
 
@@ -226,7 +266,7 @@ impl Sampling {
         let (at, to) = (Arc::clone(&ends), Arc::clone(&usage));
         let interval = Duration::from_secs_f64(1.0 / per_s);
         let thread = std::thread::Builder::new().name("sampling".to_owned()).spawn(move || {
-            let mut due = Instant::now();
+            let mut due = Instant::now() + interval;
             loop {
                 let look = lock(&at).look();
                 let phase = {
@@ -235,10 +275,11 @@ impl Sampling {
                     usage.phases.last().map_or_else(|| "start".to_owned(), |mark| mark.name.clone())
                 };
                 on_look(&look, &phase);
-                due = (due + interval).max(Instant::now());
                 let wait = due.saturating_duration_since(Instant::now());
                 match errand.recv_timeout(wait) {
-                    Ok(Errand::Look) | Err(RecvTimeoutError::Timeout) => {}
+                    // Out of turn: the next one in turn stays due when it was.
+                    Ok(Errand::Look) => {}
+                    Err(RecvTimeoutError::Timeout) => due = (due + interval).max(Instant::now()),
                     Ok(Errand::End) | Err(RecvTimeoutError::Disconnected) => return,
                 }
             }
@@ -265,9 +306,9 @@ impl Sampling {
         f(&mut lock(&self.ends))
     }
 
-    /// Ends the sampling and hands over what was seen.
-    pub fn collect(mut self) -> (Usage, Arc<Mutex<Ends>>) {
-        self.end();
+    /// Ends the sampling and hands over what was seen, and whether it saw the run to its end.
+    pub fn collect(mut self) -> (Usage, Arc<Mutex<Ends>>, bool) {
+        let whole = self.end();
         let mut usage = std::mem::take(&mut *lock(&self.usage));
         // Two threads add samples; a look that began first may be added second.
         for samples in [&mut usage.client, &mut usage.target] {
@@ -276,14 +317,13 @@ impl Sampling {
         for samples in [&mut usage.machine, &mut usage.target_machine] {
             samples.sort_by(|a, b| a.t_s.total_cmp(&b.t_s));
         }
-        (usage, Arc::clone(&self.ends))
+        (usage, Arc::clone(&self.ends), whole)
     }
 
-    fn end(&mut self) {
+    /// Whether the thread ran until it was told to end.
+    fn end(&mut self) -> bool {
         let _ended_already = self.errands.send(Errand::End);
-        if let Some(thread) = self.thread.take() {
-            let _it_panicked = thread.join();
-        }
+        self.thread.take().is_none_or(|thread| thread.join().is_ok())
     }
 }
 
@@ -322,12 +362,29 @@ mod tests {
     #[test]
     fn rest_needs_all_connections_no_requests_and_steady_memory() {
         let base = look(10, 5, 1 << 20);
-        assert!(at_rest(&base, &look(10, 5, (1 << 20) + 4096), 10));
-        assert!(!at_rest(&base, &look(10, 5, 1 << 20), 11), "one is missing");
-        assert!(!at_rest(&base, &look(10, 6, 1 << 20), 10), "it answers");
-        assert!(!at_rest(&base, &look(10, 5, 2 << 20), 10), "it grows");
-        assert!(!at_rest(&base, &Look::default(), 10), "it is gone");
-        assert!(at_rest(&Look::default(), &Look::default(), 10), "a foreign target cannot be seen");
+        assert!(at_rest(&base, &look(10, 5, (1 << 20) + 4096), &(10..=10)));
+        assert!(!at_rest(&base, &look(10, 5, 1 << 20), &(11..=11)), "one is missing");
+        assert!(at_rest(&base, &look(10, 5, 1 << 20), &(8..=12)), "strangers may be among them");
+        assert!(!at_rest(&base, &look(10, 6, 1 << 20), &(10..=10)), "it answers");
+        assert!(!at_rest(&base, &look(10, 5, 2 << 20), &(10..=10)), "it grows");
+        assert!(!at_rest(&base, &Look::default(), &(10..=10)), "it is gone");
+        assert!(at_rest(&Look::default(), &Look::default(), &(10..=10)), "a foreign target cannot be seen");
+    }
+
+    #[test]
+    fn counts_of_before_the_run_are_not_the_runs() {
+        let refusal = |error: &str, count| Refusal { phase: "accept".into(), error: error.into(), count };
+        let first = Counters {
+            accepted: 5,
+            requests: 9,
+            refusals: vec![refusal("EMFILE", 7)],
+            ..Counters::default()
+        };
+        let refusals = vec![refusal("EMFILE", 7), refusal("ENFILE", 2)];
+        let last = Counters { accepted: 8, live: 3, requests: 10, refusals, ..Counters::default() };
+        let run = since(&first, &last);
+        assert_eq!((run.accepted, run.live, run.requests), (3, 3, 1));
+        assert_eq!(run.refusals, [refusal("ENFILE", 2)]);
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod progress;
 mod reach;
 mod run;
 mod signals;
+mod stderr;
 mod sweep_file;
 mod target_process;
 
@@ -47,7 +48,7 @@ fn main() -> ExitCode {
 
 fn ended(failure: &Failure) -> ExitCode {
     if !failure.line.is_empty() {
-        eprintln!("brink: {failure}");
+        stderr::say(&format!("brink: {failure}"));
     }
     failure.code.into()
 }

@@ -42,7 +42,7 @@ pub struct Machine {
 /// A usage failure when a value makes no sense together with another.
 pub fn sweep(file: &SweepFile, machine: &Machine) -> Result<Vec<Case>, Failure> {
     let mut cases = Vec::new();
-    for repeat in 1..=file.repeats {
+    for repeat in 1..=file.repeats.as_ref().map_or(1, |repeats| repeats.0) {
         for step in steps(file) {
             for target in &file.target {
                 cases.push(sweep_case(file, target, &step, repeat, machine)?);
@@ -80,35 +80,33 @@ fn sweep_case(
     let load = &file.load;
     let delay = step.delay.or(target.delay).unwrap_or(Delay::ZERO);
     let model = target.model.as_ref().map_or("foreign", |model| model.0.as_str());
-    let label = target.label.clone().unwrap_or_else(|| match &target.address {
-        Some(address) => address.clone(),
-        None => model.to_owned(),
-    });
+    let address = target.address.as_ref().map(|address| address.0.as_str());
+    let label = target.label.as_ref().map_or(address.unwrap_or(model), |label| label.0.as_str()).to_owned();
     let asked = Asked {
         connections: step.connections.0,
         delay,
         delay_asked: load.delay.as_ref().map(|delay| delay.0),
         warmup: step.warmup.as_ref().or(load.warmup.as_ref()).map(|time| time.0),
-        loopback: target.address.as_deref().is_none_or(is_loopback),
-        loopback_v4: target.address.as_deref().is_none_or(is_loopback_v4),
-        threads: load.threads,
+        loopback: address.is_none_or(is_loopback),
+        loopback_v4: address.is_none_or(is_loopback_v4),
+        threads: load.threads.as_ref().map(|threads| threads.0),
         cpus: load.cpus.as_ref().map(|cpus| cpus.0.0.clone()),
         source_ips: load.source_ip.clone(),
     };
+    asked.check_sources("source_ip", address)?;
     let payload = step.payload.as_ref().or(load.payload.as_ref()).map_or(64, |size| size.0);
     let duration =
         step.duration.as_ref().or(load.duration.as_ref()).map_or(Duration::from_secs(10), |time| time.0);
-    if duration.is_zero() {
-        return Err(Failure::usage("duration: it must be more than zero"));
-    }
     let mut target_case = started(model, label, target.cpus.as_ref().map(|cpus| cpus.0.0.clone()), machine);
-    if let Some(address) = &target.address {
-        target_case.origin = Origin::Address { address: address.clone(), control: target.control.clone() };
+    if let Some(address) = address {
+        let control = target.control.as_ref().map(|control| control.0.clone());
+        target_case.origin = Origin::Address { address: address.to_owned(), control };
     }
-    target_case.threads = worker_threads(model, "threads", target.threads)?.unwrap_or(target_case.threads);
+    target_case.threads = worker_threads(model, "threads", target.threads.as_ref().map(|threads| threads.0))?
+        .unwrap_or(target_case.threads);
     target_case.delay = delay;
     target_case.work_us = target.work.as_ref().map_or(0, |work| work.0);
-    target_case.backlog = target.backlog.unwrap_or(target_case.backlog);
+    target_case.backlog = target.backlog.as_ref().map_or(target_case.backlog, |backlog| backlog.0);
     target_case.connections_max = target.max_connections.as_ref().map(|count| count.0);
     match (&target.stack_size, &mut target_case.stack_bytes) {
         (Some(stack), Some(bytes)) => *bytes = stack.0,
@@ -120,7 +118,7 @@ fn sweep_case(
         (None, _) => {}
     }
     Ok(Case {
-        name: case_name(&target_case.label, step, repeat),
+        name: case_name(&target_case.label, step, &steps(file), repeat),
         repeat,
         target: target_case,
         load: LoadCase {
@@ -155,10 +153,24 @@ fn workload(load: &LoadTable) -> Result<Workload, Failure> {
     }
 }
 
-fn case_name(label: &str, step: &StepTable, repeat: u32) -> String {
-    let mut name = format!("{label}-c{}", step.connections.0);
-    if let Some(payload) = &step.payload {
-        name += &format!("-p{}", payload.0);
+/// `threads-c10000-r1`, and as much more of the step as tells it from the others.
+fn case_name(label: &str, step: &StepTable, all: &[StepTable], repeat: u32) -> String {
+    let time = |time: Option<Duration>| time.map(brink_wire::value::format_duration);
+    let tags = |step: &StepTable| {
+        [
+            Some(format!("c{}", step.connections.0)),
+            step.payload.as_ref().map(|payload| format!("p{}", payload.0)),
+            step.delay.map(|delay| format!("d{delay}")),
+            time(step.duration.as_ref().map(|time| time.0)).map(|time| format!("t{time}")),
+            time(step.warmup.as_ref().map(|time| time.0)).map(|time| format!("w{time}")),
+        ]
+    };
+    let own = tags(step);
+    let alone = |len: usize| all.iter().filter(|other| tags(other)[..len] == own[..len]).count() == 1;
+    let enough = (1..=own.len()).find(|&len| alone(len)).unwrap_or(own.len());
+    let mut name = label.to_owned();
+    for tag in own[..enough].iter().flatten() {
+        name += &format!("-{tag}");
     }
     name += &format!("-r{repeat}");
     let fit = |c: char| if c.is_ascii_alphanumeric() || c == '-' || c == '_' || c == '.' { c } else { '_' };
@@ -201,6 +213,7 @@ pub fn load(args: &LoadArgs, machine: &Machine) -> Result<Case, Failure> {
         cpus: args.cpus.as_ref().map(|cpus| cpus.0.clone()),
         source_ips: args.source_ip.clone(),
     };
+    asked.check_sources("--source-ip", args.target.as_deref())?;
     let target = load_target(args, delay_asked.is_none(), machine)?;
     Ok(Case {
         name: match target.origin {
@@ -313,6 +326,19 @@ struct Asked {
 }
 
 impl Asked {
+    /// A source address must be of the target's family. A name is not looked up here.
+    fn check_sources(&self, flag: &str, address: Option<&str>) -> Result<(), Failure> {
+        let target = address.unwrap_or("127.0.0.1:1").parse::<SocketAddr>();
+        let Ok(target) = target else { return Ok(()) };
+        match self.source_ips.iter().find(|source| source.is_ipv4() != target.is_ipv4()) {
+            Some(source) => Err(Failure::usage(format!(
+                "{flag}: {source} cannot reach {}: both must be IPv4 or both IPv6",
+                address.unwrap_or("a target on 127.0.0.1")
+            ))),
+            None => Ok(()),
+        }
+    }
+
     fn load_case(self, machine: &Machine) -> LoadCase {
         let cpus = self.cpus.as_ref().map_or(machine.cpus_allowed.len(), Vec::len);
         let threads_default = if self.loopback && self.cpus.is_none() { cpus / 2 } else { cpus };
@@ -348,6 +374,8 @@ impl Asked {
 /// where one is enough. ip(7): the whole of 127/8 is local.
 fn loopback_sources(connections: u64, ports: Option<u64>) -> Vec<IpAddr> {
     let per_source = ports.unwrap_or(28_000).max(1);
+    // Listeners on ports of the range, and whoever else connects, take some on each address.
+    let per_source = per_source - (per_source / 20).min(256);
     if connections <= per_source {
         return Vec::new();
     }
@@ -436,6 +464,21 @@ mod tests {
     }
 
     #[test]
+    fn a_name_says_as_much_as_tells_steps_apart() {
+        let text = "name=\"x\"\n[[target]]\nmodel=\"mio\"\n[[step]]\nconnections=5\ndelay=\"1ms\"\n[[step]]\nconnections=5\ndelay=\"10ms\"\n[[step]]\nconnections=6\n";
+        let mut names: Vec<_> = plan(text).into_iter().map(|case| case.name).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["mio-c5-d10ms-r1", "mio-c5-d1ms-r1", "mio-c6-r1"]);
+    }
+
+    #[test]
+    fn a_source_of_another_family_is_a_usage_error() {
+        let text = "name=\"x\"\n[[target]]\nmodel=\"mio\"\n[load]\nconnections=5\nsource_ip=[\"::1\"]\n";
+        let failure = sweep(&sweep_file::parse(text).unwrap(), &machine()).unwrap_err();
+        assert!(failure.line.contains("::1") && failure.code == crate::exit::Code::Usage, "{failure}");
+    }
+
+    #[test]
     fn two_cases_of_one_name_are_refused() {
         let text =
             "name=\"x\"\n[[target]]\nmodel=\"mio\"\n[[target]]\nmodel=\"mio\"\n[load]\nconnections=1\n";
@@ -452,8 +495,9 @@ mod tests {
 
     #[test]
     fn sources_only_where_ports_run_out() {
-        assert!(loopback_sources(28_232, Some(28_232)).is_empty());
-        let two: Vec<IpAddr> = loopback_sources(28_233, Some(28_232));
+        assert!(loopback_sources(19_000, Some(28_232)).is_empty());
+        assert!(loopback_sources(27_976, Some(28_232)).is_empty());
+        let two: Vec<IpAddr> = loopback_sources(27_977, Some(28_232));
         assert_eq!(two, ["127.0.0.1".parse::<IpAddr>().unwrap(), "127.0.0.2".parse().unwrap()]);
     }
 

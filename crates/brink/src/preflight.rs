@@ -30,6 +30,8 @@ pub struct Forecast {
     pub predicted: Option<Predicted>,
     /// One line, where that limit is short of what the case asks for.
     pub short: Option<String>,
+    /// What lifts each limit that is short: end, name, command.
+    pub fixes: Vec<(End, &'static str, String)>,
 }
 
 /// Sets what a case needs against the limits of its ends. A target that brink is going to
@@ -53,6 +55,8 @@ pub fn check(case: &Case, client: &[LimitReading], target: Option<&[LimitReading
     if let Some(max) = case.target.connections_max {
         all.push((End::Target, own_bound(max, case.load.connections)));
     }
+    let fix = |(end, p): &(End, Prediction)| Some((*end, p.limit, p.fix.clone()?));
+    let fixes = all.iter().filter_map(fix).collect();
     let Some((end, first)) = all.into_iter().min_by_key(|(_, prediction)| prediction.connections_max) else {
         return Forecast::default();
     };
@@ -67,6 +71,7 @@ pub fn check(case: &Case, client: &[LimitReading], target: Option<&[LimitReading
             short: first.short,
         }),
         short,
+        fixes,
     }
 }
 
@@ -167,6 +172,10 @@ pub struct Evidence {
     pub backlog: Option<u64>,
     /// Connections asked for.
     pub connections: u64,
+    /// Stack of a connection's thread on the target.
+    pub stack_bytes: Option<u64>,
+    /// What preflight said lifts each limit that is short: reckoned from the whole need.
+    pub fixes: Vec<(End, &'static str, String)>,
 }
 
 /// Where the run gave way, from everything that failed in it. `None`: nothing did.
@@ -187,10 +196,13 @@ pub fn failure_point(failures: &[Failure], evidence: &Evidence) -> Option<Failur
         connections_wanted: Some(evidence.connections),
         address_pairs: Some(evidence.address_pairs),
         backlog: evidence.backlog,
+        stack_bytes: evidence.stack_bytes,
     };
     let counters = evidence.machine_before.as_ref().zip(evidence.machine_after.as_ref());
     let inference = classify::classify(&observation, readings, counters);
     let at_connections = first.first_at_connections;
+    let same = |fix: &&(End, &'static str, String)| fix.0 == first.end && Some(fix.1) == inference.limit;
+    let reckoned = evidence.fixes.iter().find(same).map(|fix| fix.2.clone());
     let predicted = evidence.predicted.as_ref();
     Some(FailurePoint {
         at_connections,
@@ -206,7 +218,11 @@ pub fn failure_point(failures: &[Failure], evidence: &Evidence) -> Option<Failur
             classify::Confidence::Unknown => Confidence::Unknown,
         },
         evidence: inference.evidence,
-        fix: inference.fix,
+        // Address space is used by more than was reckoned with, so there what was seen goes first.
+        fix: match inference.limit {
+            Some("rlimit.as") => inference.fix.or(reckoned),
+            _ => reckoned.or(inference.fix),
+        },
     })
 }
 
@@ -292,6 +308,8 @@ mod tests {
             address_pairs: 1,
             backlog: None,
             connections: 2_000,
+            stack_bytes: None,
+            fixes: vec![(End::Target, "rlimit.nofile", "raise it".to_owned())],
         }
     }
 
@@ -307,7 +325,7 @@ mod tests {
             (End::Target, "rlimit.nofile", Some(1_024))
         );
         assert_eq!(point.confidence, Confidence::Confirmed);
-        assert!(point.fix.is_some());
+        assert_eq!(point.fix.as_deref(), Some("raise it"), "what preflight reckoned from the whole need");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::{Deserialize, Serialize};
 
+use crate::stderr;
 use brink_wire::value::{format_bytes, format_count};
 
 /// A running case at one instant.
@@ -95,15 +96,15 @@ impl Progress {
         }
         if self.last_line.is_none_or(|at| at.elapsed() >= Duration::from_secs(1)) {
             self.last_line = Some(Instant::now());
-            eprintln!("[{}/{}] {} {}", self.number, self.cases, self.name, snapshot.line());
+            stderr::say(&format!("[{}/{}] {} {}", self.number, self.cases, self.name, snapshot.line()));
         }
     }
 
     /// A line that stays.
     pub fn say(&self, line: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{line}")),
-            None => eprintln!("{line}"),
+            Some(bar) => bar.suspend(|| stderr::say(line)),
+            None => stderr::say(line),
         }
     }
 

@@ -11,7 +11,10 @@ use brink_wire::control::Info;
 use crate::plan;
 use crate::target_process::{self, Ending, TargetProcess};
 
-const CONTROL_WITHIN: Duration = Duration::from_secs(2);
+/// How long a control plane that must be there may take to answer, on a machine that is busy.
+const CONTROL_WITHIN: Duration = Duration::from_secs(5);
+/// How long one that may not be there is waited for.
+const GUESS_WITHIN: Duration = Duration::from_secs(2);
 
 /// A target to be loaded.
 pub struct Reached {
@@ -21,14 +24,18 @@ pub struct Reached {
     pub control: Option<ControlClient>,
     /// What it says of itself.
     pub info: Option<Info>,
+    /// What a reader of the result must know about how it was found.
+    pub remark: Option<String>,
     process: Option<TargetProcess>,
 }
 
 /// Who may be loaded, and with what secret.
 #[derive(Debug, Clone, Default)]
 pub struct Permission {
-    /// `--token`
+    /// `--token`, or BRINK_TOKEN.
     pub token: Option<String>,
+    /// Whether it was given on the command line: then a control plane must be there.
+    pub token_was_typed: bool,
     /// `--external`
     pub external: bool,
 }
@@ -51,7 +58,13 @@ fn started(case: &Case) -> Result<Reached, String> {
     let mut control =
         ControlClient::connect(control, None, CONTROL_WITHIN).map_err(|error| error.to_string())?;
     let info = control.info().map_err(|error| error.to_string())?;
-    Ok(Reached { address: ready.address, control: Some(control), info: Some(info), process: Some(process) })
+    Ok(Reached {
+        address: ready.address,
+        control: Some(control),
+        info: Some(info),
+        remark: None,
+        process: Some(process),
+    })
 }
 
 fn running(
@@ -66,16 +79,36 @@ fn running(
         None => at.port().checked_add(1).map(|port| SocketAddr::new(at.ip(), port)),
     };
     let token = permission.token.as_deref();
-    let found = match asked {
-        None => None,
-        Some(asked) => match ControlClient::connect(asked, token, CONTROL_WITHIN)
+    let named = control.is_some();
+    let within = if named { CONTROL_WITHIN } else { GUESS_WITHIN };
+    let answer = asked.map(|asked| {
+        ControlClient::connect(asked, token, within)
             .and_then(|mut control| control.info().map(|info| (control, info)))
-        {
-            Ok(found) => Some(found),
-            Err(error @ ControlError::Unauthorized(_)) => return Err(error.to_string()),
-            Err(error) if control.is_some() => return Err(error.to_string()),
-            Err(_) => None,
-        },
+    });
+    let mut remark = None;
+    let found = match answer {
+        // A control plane at the next port may be that of another target.
+        Some(Ok((_, info))) if !named && info.ready.address.port() != at.port() => {
+            remark = Some(format!(
+                "the control plane at the next port belongs to another target ({}), so this one is taken for a foreign one; name its own with --control",
+                info.ready.address
+            ));
+            None
+        }
+        Some(Ok((control, info))) => {
+            if info.ready.address.port() != at.port() {
+                remark = Some(format!(
+                    "the control plane named says that its target is at {}, not at {at}: right only if addresses are translated on the way",
+                    info.ready.address
+                ));
+            }
+            Some((control, info))
+        }
+        Some(Err(error @ ControlError::Unauthorized(_))) => return Err(error.to_string()),
+        // Who names it, or has a token for it, relies on it.
+        Some(Err(error)) if named => return Err(error.to_string()),
+        Some(Err(error)) if permission.token_was_typed => return Err(format!("--token: {error}")),
+        Some(Err(_)) | None => None,
     };
     if found.is_none() && !plan::is_loopback(address) && !permission.external {
         return Err(format!(
@@ -87,7 +120,7 @@ fn running(
     if let Some(info) = &info {
         complete(case, info);
     }
-    Ok(Reached { address: at, control, info, process: None })
+    Ok(Reached { address: at, control, info, remark, process: None })
 }
 
 fn resolve(flag: &str, address: &str) -> Result<SocketAddr, String> {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::assemble::{Context, Measured};
 use crate::ends::{Ends, Look, Sampling, lock};
-use crate::preflight;
+use crate::preflight::{self, Forecast};
 use crate::progress::Snapshot;
 use crate::reach::{self, Permission, Reached};
 use crate::target_process::Ending;
@@ -16,6 +16,7 @@ use brink_client::{LiveCounters, LoadOptions, Observer, Outcome, Phase, ProbeErr
 use brink_results::case::{Case, Close, Workload};
 use brink_results::schema::{CaseResult, EndFacts, Plateau};
 use brink_wire::control::LimitReading;
+use brink_wire::value::format_cpus;
 
 /// How a case is run, beside what the case itself says.
 pub struct Settings {
@@ -74,7 +75,8 @@ pub fn run(
     let mut context = context(&case);
     let client_limits = context.client.limits.clone();
     let before = preflight::check(&case, &client_limits, None);
-    context.predicted = before.predicted;
+    context.predicted.clone_from(&before.predicted);
+    let mut forecast = before.clone();
     if let Some(why) = before.short.filter(|_| settings.preflight) {
         return Err(NotRun::Refused(Box::new(context), why));
     }
@@ -86,16 +88,25 @@ pub fn run(
     if let Some(info) = &reached.info {
         context.target = Some(EndFacts { machine: info.machine.clone(), limits: info.limits.clone() });
         let after = preflight::check(&context.case, &client_limits, Some(&info.limits));
-        context.predicted = after.predicted;
+        context.predicted.clone_from(&after.predicted);
+        forecast.fixes.clone_from(&after.fixes);
         if let Some(why) = after.short.filter(|_| settings.preflight) {
             return Err(NotRun::Refused(Box::new(context), why));
         }
     }
-    let options = load_options(&context.case, &reached);
-    if let Err(why) = probe(&context.case, &options, reached.died()) {
-        return Err(NotRun::Unreachable(Box::new(context), why));
+    // After the target was started, which would inherit it; before the engine makes its threads.
+    if let Some(cpus) = &context.case.load.cpus
+        && let Err(error) = brink_host::cpus::pin(cpus)
+    {
+        let why = format!("the client cannot be pinned to CPUs {}: {error}", format_cpus(cpus));
+        return Err(NotRun::Broken(Box::new(context), why));
     }
-    measure(context, reached, &options, settings, began, on_snapshot)
+    let options = load_options(&context.case, &reached);
+    match probe(&context.case, &options, &mut reached) {
+        Ok(waits) => context.target_waits = waits,
+        Err(why) => return Err(NotRun::Unreachable(Box::new(context), why)),
+    }
+    measure(context, reached, &options, settings, Beginning { at: began, forecast }, on_snapshot)
 }
 
 /// What is known of a case before it runs.
@@ -109,19 +120,28 @@ pub fn context(case: &Case) -> Context {
         },
         target: None,
         predicted: None,
+        target_waits: true,
     }
 }
 
-/// One connection and one echo, before thousands are opened.
-fn probe(case: &Case, options: &LoadOptions, died: Option<String>) -> Result<(), String> {
-    if let Some(how) = died {
+/// One connection and one echo, before thousands are opened. Whether the target waits as it is asked.
+fn probe(case: &Case, options: &LoadOptions, reached: &mut Reached) -> Result<bool, String> {
+    if let Some(how) = reached.died() {
         return Err(format!("the target ended before it was loaded: {how}"));
     }
     match brink_client::probe(options.target, options.payload_bytes, options.timeout) {
-        Ok(_) => Ok(()),
+        Ok(probe) => Ok(probe.answers_as_brink),
         // A target may be full already: that is a finding of the run, not a reason against it.
-        Err(ProbeError::ClosedAtOnce { .. }) if case.target.connections_max.is_some() => Ok(()),
-        Err(error) => Err(error.to_string()),
+        Err(ProbeError::ClosedAtOnce { .. }) if case.target.connections_max.is_some() => Ok(true),
+        Err(error) => {
+            let usage = reached.control.as_mut().and_then(|control| control.usage().ok());
+            let refusals = usage.into_iter().flat_map(|usage| usage.counters.refusals);
+            let counted: Vec<_> = refusals.map(|r| format!("{} {} {}", r.count, r.phase, r.error)).collect();
+            Err(match counted.as_slice() {
+                [] => error.to_string(),
+                counted => format!("{error}; the target counts {}", counted.join(", ")),
+            })
+        }
     }
 }
 
@@ -166,12 +186,18 @@ fn load_options(case: &Case, reached: &Reached) -> LoadOptions {
     }
 }
 
+/// When the case began, and what was said of it then.
+struct Beginning {
+    at: Instant,
+    forecast: Forecast,
+}
+
 fn measure(
     context: Context,
     mut reached: Reached,
     options: &LoadOptions,
     settings: &Settings,
-    began: Instant,
+    beginning: Beginning,
     on_snapshot: impl FnMut(&Snapshot) + Send + 'static,
 ) -> Result<CaseResult, NotRun> {
     let broken = |context, what: &str, error: &dyn std::fmt::Display| {
@@ -182,6 +208,7 @@ fn measure(
         return Err(NotRun::Broken(Box::new(context), why));
     };
     let live = Arc::new(LiveCounters::new(options.threads));
+    let Beginning { at: began, forecast } = beginning;
     let mut ends = Ends::new(began, Arc::clone(&live), reached.control.take(), same_machine(&context));
     let machine_before = ends.look().of_target_machine(same_machine(&context));
     let snapshots = snapshots(options.connections, Arc::clone(&live), on_snapshot);
@@ -192,29 +219,42 @@ fn measure(
     let mut watcher = Watcher { sampling: &sampling, plateaus: Vec::new(), opened: None };
     let ran = brink_client::run(engine, options, &settings.stop, &live, &mut watcher);
     let (plateaus, opened) = (watcher.plateaus, watcher.opened);
-    let (usage, ends) = sampling.collect();
+    let (usage, ends, sampled) = sampling.collect();
     let mut ends = lock(&ends);
     let last = ends.look();
     // Use of limits counts while the connections are open; a run that never got there has only this.
     let (client_limits, target_limits) = opened.unwrap_or_else(|| limits_of(&mut ends));
     let (counters, silent) = (ends.counters(), ends.control_failures());
+    let remark = reached.remark.take();
     let ending = reached.end(ends.control());
     let outcome = match ran {
         Ok(outcome) => outcome,
         Err(error) => return Err(broken(context, "the client engine cannot run", &error)),
     };
+    let mut remarks = remarks(&outcome, ending.as_ref(), silent);
+    remarks.extend(remark);
+    if !sampled {
+        remarks.push("the sampling thread ended early, so the samples are not complete".to_owned());
+    }
+    if !context.target_waits && options.delay.is_some_and(|delay| !delay.is_zero()) {
+        remarks.push(
+            "the target only echoes: the delay asked has no effect, and there is no ceiling".to_owned(),
+        );
+    }
     let evidence = preflight::Evidence {
         client_limits,
         target_limits,
         machine_before,
         machine_after: last.of_target_machine(same_machine(&context)),
         predicted: context.predicted.clone(),
+        stack_bytes: context.case.target.stack_bytes,
+        fixes: forecast.fixes,
         address_pairs: options.sources.len().max(1) as u64,
         backlog: context.target.is_some().then_some(u64::from(context.case.target.backlog)),
         connections: options.connections,
     };
     let measured = Measured {
-        remarks: remarks(&outcome, ending.as_ref(), silent),
+        remarks,
         interrupted: interrupted(&outcome, ending.as_ref()),
         target_died: matches!(ending, Some(Ending::Died(_))),
         outcome,

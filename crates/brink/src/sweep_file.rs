@@ -3,14 +3,15 @@
 //! Nothing is resolved here and nothing is looked up on the machine.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::path::Path;
 use std::time::Duration;
 
+use serde::de::{IntoDeserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use brink_wire::delay::Delay;
-use brink_wire::value;
 
 use crate::{cli, nearest};
 
@@ -24,8 +25,8 @@ pub struct SweepFile {
     #[serde(default = "one")]
     pub seed: u64,
     /// How often each case is run.
-    #[serde(default = "one_u32")]
-    pub repeats: u32,
+    #[serde(default)]
+    pub repeats: Option<Typed<Repeats>>,
     /// The ends that echo.
     pub target: Vec<TargetTable>,
     /// The end that connects.
@@ -41,16 +42,16 @@ pub struct SweepFile {
 #[serde(deny_unknown_fields, default)]
 #[allow(missing_docs, reason = "as the flags of the same name, see cli")]
 pub struct TargetTable {
-    pub label: Option<String>,
+    pub label: Option<Typed<Label>>,
     pub model: Option<Typed<Model>>,
-    pub address: Option<String>,
-    pub control: Option<String>,
-    pub threads: Option<u32>,
+    pub address: Option<Typed<Address>>,
+    pub control: Option<Typed<Address>>,
+    pub threads: Option<Typed<Threads>>,
     pub cpus: Option<Typed<Cpus>>,
     pub delay: Option<Delay>,
     pub work: Option<Typed<Work>>,
     pub stack_size: Option<Typed<Stack>>,
-    pub backlog: Option<u32>,
+    pub backlog: Option<Typed<Backlog>>,
     pub max_connections: Option<Typed<Count>>,
 }
 
@@ -63,17 +64,17 @@ pub struct LoadTable {
     pub connections: Option<OneOrMany<Typed<Count>>>,
     pub workload: Option<WorkloadKind>,
     pub think: Option<Typed<Time>>,
-    pub heartbeat: Option<Typed<Time>>,
-    pub delay: Option<Typed<Time>>,
+    pub heartbeat: Option<Typed<TimeAboveZero>>,
+    pub delay: Option<Typed<Wait>>,
     pub work: Option<Typed<Work>>,
     pub payload: Option<Typed<Size>>,
-    pub threads: Option<u32>,
+    pub threads: Option<Typed<Threads>>,
     pub cpus: Option<Typed<Cpus>>,
     pub connect_rate: Option<Typed<Count>>,
     pub source_ip: Vec<std::net::IpAddr>,
     pub warmup: Option<Typed<Time>>,
-    pub duration: Option<Typed<Time>>,
-    pub timeout: Option<Typed<Time>>,
+    pub duration: Option<Typed<TimeAboveZero>>,
+    pub timeout: Option<Typed<TimeAboveZero>>,
     pub close: Option<CloseKind>,
 }
 
@@ -86,7 +87,7 @@ pub struct StepTable {
     pub delay: Option<Delay>,
     pub payload: Option<Typed<Size>>,
     pub warmup: Option<Typed<Time>>,
-    pub duration: Option<Typed<Time>>,
+    pub duration: Option<Typed<TimeAboveZero>>,
 }
 
 /// `workload`
@@ -108,13 +109,45 @@ pub enum CloseKind {
 }
 
 /// One value or a list of them.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(untagged)]
+#[derive(Debug, Clone)]
 pub enum OneOrMany<T> {
     /// `connections = 100`
     One(T),
     /// `connections = [10, 100]`
     Many(Vec<T>),
+}
+
+/// By hand, so that an error is that of the value and not of an enum that nobody typed.
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Either<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Either<T> {
+            type Value = OneOrMany<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("one value or a list of them")
+            }
+            fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Self::Value, E> {
+                T::deserialize(value.into_deserializer()).map(OneOrMany::One)
+            }
+            fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Self::Value, E> {
+                T::deserialize(value.into_deserializer()).map(OneOrMany::One)
+            }
+            fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Self::Value, E> {
+                T::deserialize(value.into_deserializer()).map(OneOrMany::One)
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut values = Vec::new();
+                while let Some(value) = list.next_element()? {
+                    values.push(value);
+                }
+                if values.is_empty() {
+                    return Err(serde::de::Error::custom("the list is empty: at least one value is needed"));
+                }
+                Ok(OneOrMany::Many(values))
+            }
+        }
+        from.deserialize_any(Either(PhantomData))
+    }
 }
 
 impl<T: Clone> OneOrMany<T> {
@@ -182,7 +215,14 @@ kinds! {
     Model: String = cli::model_name;
     Engine: String = cli::engine_name;
     Count: u64 = cli::count_above_zero;
-    Time: Duration = value::parse_duration;
+    Time: Duration = cli::duration;
+    TimeAboveZero: Duration = cli::duration_above_zero;
+    Wait: Duration = cli::wait;
+    Threads: u32 = cli::threads;
+    Backlog: u32 = cli::backlog;
+    Repeats: u32 = cli::repeats;
+    Address: String = cli::host_and_port;
+    Label: String = cli::label;
     Work: u32 = cli::work_us;
     Size: u32 = cli::payload;
     Stack: u64 = cli::stack_size;
@@ -222,12 +262,6 @@ pub fn parse(text: &str) -> Result<SweepFile, FileError> {
             message: format!("name: `{}` names a folder: letters, digits, - and _ are allowed", file.name),
         });
     }
-    if file.repeats == 0 || file.repeats > 1000 {
-        return Err(FileError {
-            line: line_of_key(text, "repeats"),
-            message: "repeats: 1 to 1000 are allowed".into(),
-        });
-    }
     if file.target.is_empty() {
         return Err(whole("no [[target]]: name at least one, as in [[target]] model = \"tokio\""));
     }
@@ -242,6 +276,12 @@ pub fn parse(text: &str) -> Result<SweepFile, FileError> {
         });
     }
     for (target, place) in file.target.iter().zip(target_lines(text)) {
+        if target.control.is_some() && target.address.is_none() {
+            return Err(FileError {
+                line: Some(place),
+                message: "[[target]]: `control` belongs to a target with an `address`".to_owned(),
+            });
+        }
         if target.model.is_some() == target.address.is_some() {
             return Err(FileError {
                 line: Some(place),
@@ -296,10 +336,6 @@ fn one() -> u64 {
     1
 }
 
-fn one_u32() -> u32 {
-    1
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -347,6 +383,28 @@ mod tests {
         assert!(wrong("name = ").starts_with("f.toml:1: "));
         let zero = wrong("name = \"x\"\n[[target]]\nmodel = \"mio\"\n[load]\nconnections = 0\n");
         assert!(zero.starts_with("f.toml:5: connections: "), "{zero}");
+        let load =
+            |line: &str| wrong(&format!("name = \"x\"\n[[target]]\nmodel = \"mio\"\n[load]\n{line}\n"));
+        for (line, word) in [
+            ("connections = []", "the list is empty"),
+            ("connections = -5", "a whole number"),
+            ("connections = 1.5", "a whole number"),
+            ("connections = [1, \"x\"]", "not a count"),
+            ("threads = 0", "1 to 1024"),
+            ("heartbeat = \"0s\"", "more than zero"),
+            ("timeout = \"0s\"", "more than zero"),
+            ("delay = \"5h\"", "at most 1h"),
+            ("warmup = \"9999h\"", "at most 168h"),
+            ("source_ip = [\"x\"]", "IP address"),
+        ] {
+            let said = load(line);
+            assert!(
+                said.starts_with("f.toml:5: ") && said.contains(word) && said.lines().count() == 1,
+                "{said}"
+            );
+        }
+        assert!(with("[[target]]\naddress = \"foo\"").contains("f.toml:7: address: `foo` is not an address"));
+        assert!(with("[[target]]\nmodel = \"mio\"\ncontrol = \"a:1\"").contains("`control` belongs to"));
         for text in [with("x"), with("a = [1"), zero] {
             assert_eq!(text.lines().count(), 1, "{text}");
         }

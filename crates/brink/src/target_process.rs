@@ -49,12 +49,16 @@ pub fn start(case: &TargetCase) -> Result<TargetProcess, String> {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
+        // A token is for targets that run already; nobody would present it to this one.
+        .env_remove("BRINK_TOKEN")
         // Ctrl-C on the terminal is for the client, which then stops the target in good order.
         .process_group(0)
         .spawn()
         .map_err(|error| format!("cannot start the target: {error}"))?;
     let complaints = Arc::default();
-    let listener = child.stderr.take().map(|stderr| keep_last_lines(stderr, Arc::clone(&complaints)));
+    // Without a thread to spare its words are lost, but not the run.
+    let listener =
+        child.stderr.take().and_then(|stderr| keep_last_lines(stderr, Arc::clone(&complaints)).ok());
     let said = match child.stdout.take() {
         Some(stdout) => first_line(stdout),
         None => Err("its output is not a pipe".to_owned()),
@@ -101,7 +105,7 @@ fn arguments(case: &TargetCase) -> Vec<String> {
 /// Reads one line, but waits no longer than a target may take to get ready.
 fn first_line(stdout: ChildStdout) -> Result<String, String> {
     let (send, receive) = mpsc::channel();
-    std::thread::spawn(move || {
+    let reader = thread("target-stdout").spawn(move || {
         let mut lines = BufReader::new(stdout.take(1 << 20));
         let mut line = String::new();
         let outcome = lines.read_line(&mut line).map(|_| line);
@@ -109,6 +113,7 @@ fn first_line(stdout: ChildStdout) -> Result<String, String> {
         // What follows is not ours to read, but a full pipe must not stop the target.
         let _until_it_ends = io::copy(&mut lines.into_inner().into_inner(), &mut io::sink());
     });
+    reader.map_err(|error| format!("no thread can be made to listen to it: {error}"))?;
     match receive.recv_timeout(READY_WITHIN) {
         Ok(Ok(line)) if line.is_empty() => Err("it ended at once".to_owned()),
         Ok(Ok(line)) => Ok(line.trim_end().to_owned()),
@@ -120,8 +125,8 @@ fn first_line(stdout: ChildStdout) -> Result<String, String> {
 fn keep_last_lines(
     stderr: impl Read + Send + 'static,
     kept: Arc<Mutex<VecDeque<String>>>,
-) -> std::thread::JoinHandle<()> {
-    std::thread::spawn(move || {
+) -> io::Result<std::thread::JoinHandle<()>> {
+    thread("target-stderr").spawn(move || {
         for line in BufReader::new(stderr).lines().map_while(Result::ok) {
             let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
             if kept.len() == LINES_KEPT {
@@ -130,6 +135,10 @@ fn keep_last_lines(
             kept.push_back(line);
         }
     })
+}
+
+fn thread(name: &str) -> std::thread::Builder {
+    std::thread::Builder::new().name(name.to_owned())
 }
 
 fn last_words(kept: &Mutex<VecDeque<String>>) -> String {

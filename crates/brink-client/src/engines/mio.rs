@@ -2,11 +2,13 @@
 //!
 //! A socket is registered once, edge-triggered, and never again. There is no timer per connection: first
 //! requests and heartbeats come from a cursor, pauses from a FIFO queue, timeouts from a sweep that looks at
-//! a few connections per tick. Must not decide when phases begin; the orders say so.
+//! a few connections per tick; one timer per worker rings for what is due first. Must not decide when phases begin; the orders say so.
 
+mod alarm;
 mod connection;
 mod exchange;
 mod opening;
+mod sweep;
 mod wire;
 
 use std::collections::VecDeque;
@@ -18,41 +20,59 @@ use ::mio::unix::SourceFd;
 use ::mio::{Events, Interest, Poll, Registry, Token, Waker};
 
 use crate::options::Close;
-use crate::pacing::{AfterReply, Pace, nanoseconds, share};
+use crate::pacing::{AfterReply, Pace, share};
 use crate::samples::WorkerSamples;
 use crate::stage::{Order, Schedule, Worker};
+use alarm::Alarm;
 use connection::{Connection, State};
 use opening::{Attempt, Opening};
+use sweep::Sweep;
 use wire::Wire;
 
 /// Events taken per call of epoll_wait(2).
 const EVENTS: usize = 1024;
 /// Attempts, or requests that came due, made before events are looked at again: what a reply waits for at most.
 const BATCH: u32 = 32;
-/// A sweep for timeouts goes round in so many ticks.
-const SWEEP_TICKS: usize = 16;
 /// The token of the waker; connections have their place as token.
 const WAKE: Token = Token(usize::MAX);
+/// The token of the alarm.
+const RING: Token = Token(usize::MAX - 1);
 
 /// One worker, from its start to its samples.
 pub(super) fn run(worker: &Worker<'_>) -> io::Result<WorkerSamples> {
+    run_polling(worker, Poll::poll)
+}
+
+/// [`run`], with `wait` for events. When that fails there is nothing more to learn: the worker ends, and its
+/// samples with the failure in them are what it measured until then.
+fn run_polling(
+    worker: &Worker<'_>,
+    mut wait: impl FnMut(&mut Poll, &mut Events, Option<Duration>) -> io::Result<()>,
+) -> io::Result<WorkerSamples> {
     let mut poll = Poll::new()?;
     let waker = Waker::new(poll.registry(), WAKE)?;
     worker.on_order(Box::new(move || waker.wake()));
     let mut events = Events::with_capacity(EVENTS);
-    let mut driver = Driver::new(*worker)?;
+    let mut driver = Driver::new(*worker, poll.registry())?;
     loop {
         if driver.obey() {
             return Ok(driver.close());
         }
-        let timeout = driver.step(poll.registry());
-        match poll.poll(&mut events, timeout) {
+        let waited = driver.step(poll.registry()).and_then(|timeout| wait(&mut poll, &mut events, timeout));
+        match waited {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
+            Err(error) => {
+                driver.count_failure("poll", &brink_host::errno::name(&error));
+                return Ok(driver.close());
+            }
         }
-        for event in events.iter().filter(|event| event.token() != WAKE) {
-            driver.on_event(event);
+        for event in &events {
+            match event.token() {
+                WAKE => {}
+                RING => driver.alarm.rang(),
+                _ => driver.on_event(event),
+            }
         }
     }
 }
@@ -66,6 +86,7 @@ struct Driver<'a> {
     opening: Opening,
     work: Option<Work>,
     sweep: Sweep,
+    alarm: Alarm,
     /// Number of the latest order, and whether it is done.
     order: u64,
     arrived: bool,
@@ -83,36 +104,20 @@ struct Work {
     proved: usize,
 }
 
-/// Looks for timeouts, a few connections per tick.
-struct Sweep {
-    next: usize,
-    due_ns: u64,
-    tick_ns: u64,
-    verify_timeout_ns: u64,
-    reply_timeout_ns: u64,
-}
-
 impl<'a> Driver<'a> {
-    fn new(worker: Worker<'a>) -> io::Result<Self> {
+    fn new(worker: Worker<'a>, registry: &Registry) -> io::Result<Self> {
         let options = worker.options;
-        let share = share(options.connections, worker.index, worker.workers) as usize;
-        // A timeout is noticed late by an eighth of itself, and by a second at most.
-        let round = (options.timeout / 8).clamp(Duration::from_millis(80), Duration::from_secs(1));
+        let share = share(options.connections, worker.index, worker.workers);
         Ok(Self {
             worker,
             // The whole share at once: pages are touched as connections come, and nothing is ever moved.
-            connections: Vec::with_capacity(share),
+            connections: Vec::with_capacity(share as usize),
             wire: Wire::new(options),
             samples: WorkerSamples::new()?,
             opening: Opening::new(&worker),
             work: None,
-            sweep: Sweep {
-                next: 0,
-                due_ns: 0,
-                tick_ns: nanoseconds(round) / SWEEP_TICKS as u64,
-                verify_timeout_ns: nanoseconds(options.timeout),
-                reply_timeout_ns: nanoseconds(options.reply_timeout()),
-            },
+            sweep: Sweep::new(options, share),
+            alarm: Alarm::new(worker.stage, registry, RING)?,
             order: 0,
             arrived: true,
         })
@@ -124,7 +129,7 @@ impl<'a> Driver<'a> {
         (self.order, self.arrived) = (number, false);
         match order {
             Order::Wait => {}
-            Order::Open { goal } => self.opening.raise(&self.worker, goal, self.worker.stage.now_ns()),
+            Order::Open { goal, begin_ns } => self.opening.raise(&self.worker, goal, begin_ns),
             Order::Work(schedule) => {
                 let Worker { options, index, workers, .. } = self.worker;
                 let pace = Pace::new(options, index, workers, schedule.begin_ns);
@@ -140,8 +145,9 @@ impl<'a> Driver<'a> {
         false
     }
 
-    /// Does what is due, says when the order is done, and returns how long to sleep at most.
-    fn step(&mut self, registry: &Registry) -> Option<Duration> {
+    /// Does what is due, says when the order is done, and returns how long to sleep at most. The alarm rings for
+    /// what comes due meanwhile; only the sweep, which may be late, is left to the coarse timeout.
+    fn step(&mut self, registry: &Registry) -> io::Result<Option<Duration>> {
         let now_ns = self.worker.stage.now_ns();
         let due_ns = if self.opening.wants_more() {
             self.open_more(registry, now_ns)
@@ -155,8 +161,13 @@ impl<'a> Driver<'a> {
             self.arrived = true;
             self.worker.arrive(self.order);
         }
-        let due_ns = due_ns.into_iter().chain(sweep_ns).min()?;
-        Some(Duration::from_nanos(due_ns.saturating_sub(self.worker.stage.now_ns())))
+        let now_ns = self.worker.stage.now_ns();
+        match due_ns {
+            Some(due_ns) if due_ns <= now_ns => return Ok(Some(Duration::ZERO)),
+            Some(due_ns) => self.alarm.arm(due_ns)?,
+            None => {}
+        }
+        Ok(sweep_ns.map(|sweep_ns| Duration::from_nanos(sweep_ns.saturating_sub(now_ns))))
     }
 
     fn is_done(&self, now_ns: u64) -> bool {
@@ -175,10 +186,11 @@ impl<'a> Driver<'a> {
                 return None;
             }
             if let Some(pacer) = self.opening.pacer.as_mut() {
-                if pacer.due_ns() > now_ns {
-                    return Some(pacer.due_ns());
+                let due_ns = pacer.due_ns(self.opening.attempted);
+                if due_ns > now_ns {
+                    return Some(due_ns);
                 }
-                pacer.take(now_ns);
+                pacer.take(self.opening.attempted, now_ns);
             }
             now_ns = self.attempt(registry, now_ns);
         }
@@ -260,21 +272,24 @@ impl<'a> Driver<'a> {
         if now_ns < self.sweep.due_ns {
             return Some(self.sweep.due_ns);
         }
-        self.sweep.due_ns = now_ns + self.sweep.tick_ns;
-        for _ in 0..self.connections.len().div_ceil(SWEEP_TICKS) {
-            let slot = self.sweep.next;
-            self.sweep.next = if slot + 1 < self.connections.len() { slot + 1 } else { 0 };
-            let connection = &self.connections[slot];
-            let timeout_ns = match connection.state {
-                State::Closed | State::Idle => continue,
-                State::Requested => self.sweep.reply_timeout_ns,
-                State::Connecting | State::Verifying | State::FinalVerifying => self.sweep.verify_timeout_ns,
-            };
-            if now_ns.saturating_sub(connection.since_ns) > timeout_ns {
+        for _ in 0..self.sweep.tick(now_ns, self.connections.len()) {
+            let slot = self.sweep.take(self.connections.len());
+            if self.is_overdue(slot, now_ns) {
                 self.lose(slot, "timeout");
             }
         }
         Some(self.sweep.due_ns)
+    }
+
+    /// Whether what is under way on a connection has taken longer than it may.
+    fn is_overdue(&self, slot: usize, now_ns: u64) -> bool {
+        let connection = &self.connections[slot];
+        let timeout_ns = match connection.state {
+            State::Closed | State::Idle => return false,
+            State::Requested => self.sweep.reply_timeout_ns,
+            State::Connecting | State::Verifying | State::FinalVerifying => self.sweep.verify_timeout_ns,
+        };
+        now_ns.saturating_sub(connection.since_ns) > timeout_ns
     }
 
     /// Closes everything and returns the samples. What is under way is abandoned, which only an interruption
@@ -322,3 +337,7 @@ impl<'a> Driver<'a> {
         self.worker.options.first_connection_id.wrapping_add(place)
     }
 }
+
+#[cfg(test)]
+#[path = "mio/driver_tests.rs"]
+mod tests;

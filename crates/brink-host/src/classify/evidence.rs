@@ -1,6 +1,7 @@
 //! The arithmetic of evidence: when use is at a limit, and how it is put in words.
 
 use super::Observation;
+use crate::limits::{End, MAPPINGS_PER_THREAD};
 
 /// Use this close to a limit counts as at it, on top of one percent: what the end itself has
 /// given back, or others have taken, between the failure and the reading. Less for a small limit.
@@ -17,15 +18,64 @@ pub(super) fn ports_in_use(observation: &Observation<'_>) -> u64 {
     observation.at_connections.div_ceil(observation.address_pairs.unwrap_or(1).max(1))
 }
 
-/// The value that should carry what was wanted, in proportion to what this one carried; twice
-/// the value where that is unknown.
-pub(super) fn scaled(value: u64, observation: &Observation<'_>) -> u64 {
-    match observation.connections_wanted {
-        Some(wanted) if observation.at_connections > 0 && wanted > observation.at_connections => {
-            let scaled = u128::from(value) * u128::from(wanted) / u128::from(observation.at_connections) + 1;
-            u64::try_from(scaled).unwrap_or(u64::MAX)
+/// Fewer connections than this say nothing about what one takes.
+const CARRIED_MIN: u64 = 10;
+
+/// The value that should carry what was wanted: what the missing connections take comes on top of what was
+/// used up. Where a connection's take is unknown, in proportion to what was carried, and where the wanted
+/// count is, twice the value; `None` where too few were carried to tell anything.
+pub(super) fn scaled(limit: &str, value: u64, observation: &Observation<'_>) -> Option<u64> {
+    let at = observation.at_connections;
+    let Some(wanted) = observation.connections_wanted else {
+        return (at >= CARRIED_MIN).then(|| value.saturating_mul(2));
+    };
+    // Where as many as wanted were open, what kept the rest from it is not known: as much again.
+    let missing = if wanted > at { wanted - at } else { wanted };
+    let each = match limit {
+        super::PORT_RANGE => {
+            let per_pair = missing.div_ceil(observation.address_pairs.unwrap_or(1).max(1));
+            return Some(value.saturating_add(per_pair));
         }
-        _ => value.saturating_mul(2),
+        "rlimit.nofile" | "rlimit.nproc" | "fs.nr_open" | "kernel.threads-max" | "kernel.pid_max"
+        | "cgroup.pids.max" => Some(1),
+        // Of the whole machine, which may hold both ends of a connection.
+        "fs.file-max" => Some(2),
+        "vm.max_map_count" => Some(MAPPINGS_PER_THREAD),
+        "rlimit.as" => observation.stack_bytes,
+        _ => None,
+    };
+    match each {
+        Some(each) => {
+            let more = missing.saturating_mul(each).saturating_add(needed_for_one(limit, observation));
+            Some(value.saturating_add(more))
+        }
+        None if at < CARRIED_MIN => None,
+        None if wanted > at => {
+            let scaled = u128::from(value) * u128::from(wanted) / u128::from(at) + 1;
+            Some(u64::try_from(scaled).unwrap_or(u64::MAX))
+        }
+        None => Some(value.saturating_mul(2)),
+    }
+}
+
+/// Address space that brink's own target leaves alone (brink-target, headroom).
+const LEFT_ALONE_BYTES: u64 = 4 << 20;
+/// Mappings that it leaves alone.
+const LEFT_ALONE_MAPS: u64 = 256;
+
+/// What has to be free of a limit for one more thread on the target; below that it is at its limit. ENOMEM is
+/// the target's own refusal: it leaves some alone, because the standard library ends the process when
+/// what a thread maps later is refused. EAGAIN is the kernel's, which refuses only the stack (mmap(2)).
+pub(super) fn needed_for_one(limit: &str, observation: &Observation<'_>) -> u64 {
+    if observation.end != End::Target || observation.phase != "spawn" {
+        return 0;
+    }
+    let stack_bytes = observation.stack_bytes.unwrap_or(0);
+    match (limit, observation.errno) {
+        ("rlimit.as", "ENOMEM") => stack_bytes.saturating_add(LEFT_ALONE_BYTES),
+        ("rlimit.as", "EAGAIN") => stack_bytes,
+        ("vm.max_map_count", "ENOMEM") => LEFT_ALONE_MAPS + MAPPINGS_PER_THREAD,
+        _ => 0,
     }
 }
 

@@ -11,6 +11,7 @@ fn observed<'a>(end: End, phase: &'a str, errno: &'a str, at_connections: u64) -
         connections_wanted: None,
         address_pairs: None,
         backlog: None,
+        stack_bytes: None,
     }
 }
 
@@ -64,7 +65,7 @@ fn the_fix_carries_what_was_wanted() {
     let emfile =
         Observation { connections_wanted: Some(10_000), ..observed(End::Client, "socket", "EMFILE", 1000) };
     let got = check(&emfile, &[("rlimit.nofile", Some(1024), Some(1024))], "rlimit.nofile", Confirmed);
-    assert!(got.fix.unwrap().contains("10241"));
+    assert!(got.fix.unwrap().contains("10024"));
 }
 
 #[test]
@@ -183,4 +184,76 @@ fn every_limit_can_be_confirmed_or_at_least_named() {
         assert_eq!(got.limit, Some(limit.name));
         assert!(got.fix.is_some());
     }
+}
+
+#[test]
+fn a_target_that_keeps_a_reserve_is_at_its_limit_before_the_kernel_says_so() {
+    let spawn = Observation {
+        stack_bytes: Some(8 << 20),
+        connections_wanted: Some(300),
+        ..observed(End::Target, "spawn", "ENOMEM", 98)
+    };
+    let full = [("rlimit.as", Some(1_048_576_000), Some(1_036_283_904))];
+    let got = check(&spawn, &full, "rlimit.as", Confirmed);
+    let needed = 1_048_576_000_u64 + (300 - 98) * (8 << 20) + (8 << 20) + (4 << 20);
+    assert!(got.fix.as_ref().unwrap().contains(&format!("{needed}")), "{:?}", got.fix);
+    check(&spawn, &[("rlimit.as", Some(1_048_576_000), Some(800_000_000))], "unknown", Unknown);
+    check(&spawn, &[("vm.max_map_count", Some(65_530), Some(65_272))], "vm.max_map_count", Confirmed);
+    check(&spawn, &[("vm.max_map_count", Some(65_530), Some(60_000))], "unknown", Unknown);
+}
+
+#[test]
+fn what_lifts_it_is_what_the_missing_connections_take() {
+    let first = Observation { connections_wanted: Some(100), ..observed(End::Client, "socket", "EMFILE", 3) };
+    let got = check(&first, &[("rlimit.nofile", Some(20), Some(20))], "rlimit.nofile", Confirmed);
+    assert!(got.fix.unwrap().contains("117"), "20 and the 97 that are missing");
+}
+
+#[test]
+fn a_reserve_counts_only_where_the_target_keeps_it() {
+    let spawn = |end, errno| Observation { stack_bytes: Some(8 << 20), ..observed(end, "spawn", errno, 98) };
+    let space = [("rlimit.as", Some(1_048_576_000), Some(1_028_000_000))];
+    let got = check(&spawn(End::Target, "ENOMEM"), &space, "rlimit.as", Confirmed);
+    assert!(got.evidence[1].contains("12582912"), "says what is missing: {:?}", got.evidence);
+    // EAGAIN is the kernel's own answer, which knows of no reserve; the client keeps none.
+    check(&spawn(End::Target, "EAGAIN"), &space, "unknown", Unknown);
+    check(&spawn(End::Client, "ENOMEM"), &space, "unknown", Unknown);
+    // An unknown stack is no reason to name it from afar.
+    let unknown_stack = Observation { stack_bytes: None, ..spawn(End::Target, "ENOMEM") };
+    check(&unknown_stack, &space, "unknown", Unknown);
+    // The kernel, too, needs the stack itself.
+    let space = [("rlimit.as", Some(1_048_576_000), Some(1_036_283_904))];
+    check(&spawn(End::Target, "EAGAIN"), &space, "rlimit.as", Confirmed);
+    let maps = [("vm.max_map_count", Some(10_000), Some(9_700))];
+    check(&spawn(End::Target, "ENOMEM"), &maps, "vm.max_map_count", Confirmed);
+    check(&spawn(End::Target, "EAGAIN"), &maps, "unknown", Unknown);
+}
+
+#[test]
+fn no_number_is_made_up_from_a_handful_of_connections() {
+    let fix = |phase, errno, at, wanted, limit, value, stack_bytes| {
+        let seen = observed(End::Target, phase, errno, at);
+        let seen = Observation { connections_wanted: wanted, stack_bytes, ..seen };
+        let got = classify(&seen, &readings(&[(limit, Some(value), Some(value))]), None);
+        assert_eq!(got.limit, Some(limit));
+        got.fix
+    };
+    let stack = Some(8 << 20);
+    assert!(fix("accept", "EMFILE", 0, Some(100), "rlimit.nofile", 20, None).unwrap().contains("=120:120"));
+    assert!(fix("spawn", "EAGAIN", 0, Some(100), "cgroup.pids.max", 20, None).unwrap().contains(" 120 "));
+    assert!(fix("spawn", "EAGAIN", 0, Some(100), "vm.max_map_count", 800, None).unwrap().contains("=1200`"));
+    // Both ends of a connection may be files of this machine.
+    assert!(fix("accept", "ENFILE", 0, Some(100), "fs.file-max", 500, None).unwrap().contains("=700`"));
+    let needed = format!("={}", (1 << 30) + 100_u64 * (8 << 20));
+    assert!(fix("spawn", "ENOMEM", 0, Some(100), "rlimit.as", 1 << 30, stack).is_some());
+    assert!(fix("spawn", "EAGAIN", 0, Some(99), "rlimit.as", 1 << 30, stack).unwrap().contains(&needed));
+    for at in [0, 9] {
+        assert_eq!(fix("spawn", "EAGAIN", at, Some(100), "rlimit.as", 1 << 30, None), None);
+        assert_eq!(fix("accept", "ENOMEM", at, Some(100), "cgroup.memory.max", 1 << 30, stack), None);
+        assert_eq!(fix("accept", "EMFILE", at, None, "rlimit.nofile", 20, None), None);
+    }
+    // What many connections took can be scaled.
+    let needed = format!("write {} to", (10 << 30) + 1_u64);
+    let fixed = fix("accept", "ENOMEM", 100, Some(1_000), "cgroup.memory.max", 1 << 30, None);
+    assert!(fixed.as_ref().unwrap().contains(&needed), "{fixed:?}");
 }

@@ -39,6 +39,7 @@ fn acts_its_role() {
         connections_wanted: None,
         address_pairs: None,
         backlog: None,
+        stack_bytes: None,
     };
     let inference = classify(&observation, &readings, None);
     assert_eq!(inference.limit, Some("rlimit.nofile"));

@@ -121,8 +121,7 @@ fn row(result: &CaseResult, name: &str) -> Row {
 /// CPU seconds per second of client and target in the window.
 #[must_use]
 pub fn cpu(result: &CaseResult) -> (Option<f64>, Option<f64>) {
-    let of = |samples| window::span(result).and_then(|span| window::cpu_per_s(samples, span));
-    (of(&result.usage.client), of(&result.usage.target))
+    (window::client_cpu_per_s(result), window::target_cpu_per_s(result))
 }
 
 /// `0.45`, or [`NULL`].

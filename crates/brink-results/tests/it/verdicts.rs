@@ -1,9 +1,12 @@
 //! Facts to verdicts.
 
+use std::time::Duration;
+
 use brink_results::case::Workload;
 use brink_results::schema::{CaseResult, Validity, Verdict};
 use brink_results::verdict::{Input, judge};
 use brink_results::window;
+use brink_wire::delay::Delay;
 
 use crate::fixtures::{MODELS, at_limit, nothing_opened, result};
 
@@ -64,6 +67,181 @@ fn a_client_at_its_cpu() {
     assert_eq!(judged(&made).verdict, Verdict::Valid, "two threads on two CPUs may use twice that");
     made.case.load.cpus = Some(vec![0]);
     assert_eq!(judged(&made).verdict, Verdict::ClientBound, "pinned to one CPU they may not");
+}
+
+/// A case with these times asked, and no more replies than fit: what a very short run leaves behind.
+fn timed(connections: u64, delay: Delay, warmup_ns: u64, window_ns: u64) -> CaseResult {
+    let mut made = result(MODELS[2], connections);
+    made.case.target.delay = delay;
+    (made.case.load.warmup_ns, made.case.load.duration_ns) = (warmup_ns, window_ns);
+    made.requests.window_s = window_ns as f64 / 1e9;
+    made.requests.per_s_ceiling =
+        (delay != Delay::ZERO).then(|| connections as f64 / delay.mean().as_secs_f64());
+    let cycles = made.requests.window_s / delay.mean().as_secs_f64();
+    let replies = made.requests.per_s_ceiling.map_or(1e4, |_| connections as f64 * cycles.floor());
+    made.requests.per_s = Some(replies / made.requests.window_s);
+    made.usage.phases[4].t_s = 4.0 + made.requests.window_s;
+    made.usage.phases[3].t_s = 4.0 + made.requests.window_s;
+    made
+}
+
+fn fixed(ms: u64) -> Delay {
+    Delay::Fixed(Duration::from_millis(ms))
+}
+
+const MS: u64 = 1_000_000;
+
+#[test]
+fn a_window_without_two_cycles_is_not_valid() {
+    let says = |made: &CaseResult, says: &str| {
+        let validity = judged(made);
+        assert_eq!(validity.verdict, Verdict::Unsteady, "{:?}", validity.reasons);
+        assert!(validity.reasons.iter().any(|r| r == says), "`{says}` is not in {:?}", validity.reasons);
+    };
+    let short = timed(10, fixed(1000), 0, 300 * MS);
+    assert_eq!(short.requests.per_s, Some(0.0));
+    says(&short, "window of 300ms is shorter than two cycles of 1s: make it at least 2s");
+    let mut thinks = timed(10, fixed(1000), 4000 * MS, 2500 * MS);
+    thinks.case.load.workload = Workload::Closed { think_ns: 500 * MS };
+    says(&thinks, "window of 2500ms is shorter than two cycles of 1500ms: make it at least 3s");
+    let asked = &mut timed(10, fixed(1), 4000 * MS, 300 * MS);
+    asked.case.load.delay_ns = Some(1000 * MS);
+    asked.requests.per_s = Some(0.0);
+    says(asked, "window of 300ms is shorter than two cycles of 1s: make it at least 2s");
+    let drawn = Delay::Exponential(Duration::from_secs(1));
+    says(
+        &timed(10, drawn, 0, 300 * MS),
+        "window of 300ms is shorter than two cycles of 1s: make it at least 2s",
+    );
+    // A stranger's delay is unknown, its think time is not.
+    let mut foreign = timed(10, Delay::ZERO, 1000 * MS, 300 * MS);
+    foreign.case.load.workload = Workload::Closed { think_ns: 200 * MS };
+    says(&foreign, "window of 300ms is shorter than two cycles of 200ms: make it at least 400ms");
+    for enough in [2000, 3000] {
+        let made = timed(10, fixed(1000), 1000 * MS, enough * MS);
+        assert_eq!(judged(&made), Validity { verdict: Verdict::Valid, reasons: Vec::new() });
+    }
+}
+
+#[test]
+fn a_window_with_hardly_a_reply_is_not_valid() {
+    let replies = |count: f64, window_ns: u64| {
+        let mut made = timed(10, Delay::ZERO, 1000 * MS, window_ns);
+        made.requests.per_s = Some(count / made.requests.window_s);
+        let validity = judged(&made);
+        (validity.verdict, validity.reasons.join("\n"))
+    };
+    assert_eq!(replies(20.0, 1000 * MS).0, Verdict::Valid);
+    let few = replies(19.0, 1000 * MS);
+    assert!(few.0 == Verdict::Unsteady && few.1.contains("19 replies came in the window of 1s"), "{few:?}");
+    let few = replies(0.0, 1000 * MS);
+    assert!(few.0 == Verdict::Unsteady && few.1.contains("no reply came in the window of 1s"), "{few:?}");
+    // However many they are: one pause of the scheduler is longer than that.
+    for (count, window_ns, name) in [(26.0, MS, "1ms"), (0.0, 1_000, "1us")] {
+        let few = replies(count, window_ns);
+        let says = format!("window of {name} is shorter than 10ms");
+        assert!(few.0 == Verdict::Unsteady && few.1.contains(&says), "{few:?}");
+    }
+    assert_eq!(replies(26.0, 10 * MS).0, Verdict::Valid);
+    let mut silent = timed(10, fixed(100), 1000 * MS, 1000 * MS);
+    silent.requests.per_s = Some(0.0);
+    assert_eq!(judged(&silent).verdict, Verdict::Unsteady, "known delay, and nothing came");
+    // A hold makes no requests, so its window needs none.
+    silent.case.load.workload = Workload::Hold { heartbeat_ns: None };
+    (silent.requests.per_s, silent.case.load.duration_ns) = (None, 1_000);
+    assert_eq!(judged(&silent).verdict, Verdict::Valid);
+}
+
+#[test]
+fn a_warmup_without_a_cycle_is_told_and_accuses_nothing() {
+    let reasons = |delay, warmup_ns| {
+        let validity = judged(&timed(10, delay, warmup_ns, 4000 * MS));
+        assert_eq!(validity.verdict, Verdict::Valid, "{:?}", validity.reasons);
+        validity.reasons
+    };
+    assert_eq!(
+        reasons(fixed(1000), 999 * MS),
+        [
+            "warm-up of 999ms is shorter than one cycle of 1s: the first replies of each connection fall into the \
+          window, so requests.per_s is low by up to 25%"
+        ]
+    );
+    assert_eq!(reasons(fixed(1000), 1000 * MS), [""; 0]);
+    assert_eq!(reasons(Delay::ZERO, 0), ["requests.per_s_ceiling: the target's delay is zero or unknown"]);
+    // An exponential wait has no memory: its replies come at the same rate from the first moment.
+    assert_eq!(reasons(Delay::Exponential(Duration::from_secs(1)), 0), [""; 0]);
+}
+
+#[test]
+fn configs_that_ship_stay_valid() {
+    for (connections, delay_ms, warmup_ms, window_ms) in [
+        (10, 1, 500, 3000),
+        (100, 10, 500, 3000),
+        (1_000, 100, 500, 3000),
+        (10_000, 1000, 1000, 3000),
+        (8, 2, 100, 400),
+        (64, 20, 100, 400),
+    ] {
+        let made = timed(connections, fixed(delay_ms), warmup_ms * MS, window_ms * MS);
+        assert_eq!(judged(&made), Validity { verdict: Verdict::Valid, reasons: Vec::new() });
+    }
+}
+
+#[test]
+fn cpu_figures_that_cannot_be_are_not_told() {
+    // Two samples too close: the milliseconds between the reading of a clock and of the CPU time count.
+    let mut close = result(MODELS[2], 1000);
+    close.usage.client.retain(|s| s.t_s == 5.0 || s.t_s == 5.25);
+    let span = window::span(&close).unwrap();
+    let set = |made: &mut CaseResult, apart_s: f64, cpu_s: f64| {
+        made.usage.client[1].t_s = 5.0 + apart_s;
+        made.usage.client[1].cpu_s = Some(made.usage.client[0].cpu_s.unwrap() + cpu_s);
+    };
+    set(&mut close, 0.1, 0.18);
+    assert_eq!(window::cpu_per_s(&close.usage.client, span), None);
+    assert_eq!(window::client_cpu_per_s(&close), None);
+    assert_eq!(judged(&close).verdict, Verdict::Valid);
+    set(&mut close, 0.25, 0.25 * 0.5);
+    assert_eq!(window::client_cpu_per_s(&close), Some(0.5));
+
+    // More than one thread of load can use: others of the process ran, and it is said.
+    set(&mut close, 0.25, 0.25 * 1.8);
+    let validity = judged(&close);
+    assert_eq!(validity.verdict, Verdict::ClientBound);
+    assert!(!validity.reasons[0].contains("1.80 CPU seconds per second of the 1"), "{:?}", validity.reasons);
+    assert!(validity.reasons[0].contains("other threads included"), "{:?}", validity.reasons);
+
+    // More than its two CPUs can give: nothing is known.
+    set(&mut close, 0.25, 0.25 * 2.5);
+    assert_eq!(window::client_cpu_per_s(&close), None);
+    let validity = judged(&close);
+    assert_eq!(validity.verdict, Verdict::Valid);
+    assert!(validity.reasons.iter().all(|r| !r.contains("2.5")), "{:?}", validity.reasons);
+
+    let mut target = result(MODELS[2], 1000);
+    target.usage.target.iter_mut().for_each(|s| s.cpu_s = Some(2.5 * s.t_s));
+    assert_eq!(window::target_cpu_per_s(&target), None);
+    target.facts.target.as_mut().unwrap().machine.cpus = 4;
+    target.facts.target.as_mut().unwrap().machine.cpus_allowed = vec![0, 1, 2, 3];
+    assert_eq!(window::target_cpu_per_s(&target), Some(2.5));
+}
+
+#[test]
+fn a_null_delay_error_says_who_does_not_know() {
+    let reason = |delay, knows_target: bool| {
+        let mut made = timed(10, delay, 4000 * MS, 4000 * MS);
+        made.delay_error_ns = None;
+        if !knows_target {
+            made.facts.target = None;
+        }
+        judged(&made).reasons.into_iter().find(|r| r.starts_with("delay_error_ns")).unwrap()
+    };
+    let spread = Delay::Uniform(Duration::from_millis(10), Duration::from_millis(30));
+    for drawn in [spread, Delay::Exponential(Duration::from_millis(20))] {
+        assert!(reason(drawn, true).contains("the client does not know which one was drawn"));
+        assert!(reason(drawn, false).contains("the target does not say how long it waited"));
+    }
+    assert!(reason(fixed(20), true).contains("the target does not say how long it waited"));
 }
 
 /// Replies that come at 10,000/s until 6 s, then at another rate. The window is from 4 s to 8 s.

@@ -18,6 +18,7 @@ use crate::exit::{Code, Failure};
 use crate::progress::Progress;
 use crate::reach::Permission;
 use crate::run::{self, NotRun, Settings};
+use crate::stderr;
 use crate::{plan, signals};
 
 /// Loads one target and prints the result.
@@ -38,16 +39,19 @@ pub fn run(args: &LoadArgs) -> Result<(), Failure> {
     let on_signal = stop.clone();
     let caught = signals::listen(move |_| on_signal.request())
         .map_err(|error| Failure::failed(format!("cannot listen for signals: {error}")))?;
-    eprintln!("brink: {}", totals(&case));
+    stderr::say(&format!("brink: {}", totals(&case)));
     let progress = Arc::new(Mutex::new(Progress::new(1)));
     lock(&progress).begin(&case.name);
     let settings = Settings {
         preflight: !args.no_preflight,
-        permission: Permission { token: args.token.clone(), external: args.external },
+        permission: Permission {
+            token: args.token.clone(),
+            token_was_typed: args.token.is_some() && std::env::var_os("BRINK_TOKEN").is_none(),
+            external: args.external,
+        },
         stop,
     };
     let showing = Arc::clone(&progress);
-    command::pin_client(case.load.cpus.as_deref())?;
     let ran = run::run(case, &settings, move |snapshot| lock(&showing).update(snapshot));
     lock(&progress).finish();
     let (result, failure) = match ran {
@@ -100,7 +104,7 @@ fn write(out: &Path, result: &CaseResult) -> Result<(), Failure> {
     store::write_result(out, 1, result).map_err(|error| failed(error.to_string()))?;
     let run = store::read_run(out).map_err(|error| failed(error.to_string()))?;
     store::write_report(out, &report::render(&run)).map_err(|error| failed(error.to_string()))?;
-    eprintln!("brink: written to {}", out.display());
+    stderr::say(&format!("brink: written to {}", out.display()));
     Ok(())
 }
 

@@ -13,7 +13,6 @@ use brink_results::schema::CaseResult;
 use brink_results::store;
 
 use crate::cli::RunCaseArgs;
-use crate::command;
 use crate::exit::Failure;
 use crate::progress::Snapshot;
 use crate::reach::Permission;
@@ -38,10 +37,9 @@ pub fn run(args: &RunCaseArgs) -> Result<(), Failure> {
     let on_signal = stop.clone();
     let caught = signals::listen(move |_| on_signal.request())
         .map_err(|error| Failure::failed(format!("cannot listen for signals: {error}")))?;
-    command::pin_client(case.load.cpus.as_deref())?;
     let settings = Settings {
         preflight: !args.no_preflight,
-        permission: Permission { token: std::env::var("BRINK_TOKEN").ok(), external: false },
+        permission: Permission { token: std::env::var("BRINK_TOKEN").ok(), ..Permission::default() },
         stop,
     };
     let result = run::run(case, &settings, report).unwrap_or_else(run::NotRun::into_result);

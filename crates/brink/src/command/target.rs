@@ -8,6 +8,7 @@ use brink_target::{Options, Stop};
 use crate::cli::TargetArgs;
 use crate::command;
 use crate::exit::Failure;
+use crate::stderr;
 use crate::{plan, signals};
 
 /// Runs a target until it is told to stop.
@@ -40,7 +41,7 @@ pub fn run(args: &TargetArgs) -> Result<(), Failure> {
     });
     announced?;
     let counters = served.map_err(|error| explain(args, &options, &error))?;
-    eprintln!(
+    stderr::say(&format!(
         "brink: target stopped: {} connections accepted, {} requests answered{}",
         counters.accepted,
         counters.requests,
@@ -49,7 +50,7 @@ pub fn run(args: &TargetArgs) -> Result<(), Failure> {
             .iter()
             .map(|r| format!(", {} {} {}", r.count, r.phase, r.error))
             .collect::<String>()
-    );
+    ));
     // Stopping is what a signal is for: a target that did so ended well.
     let _stopped_by_a_signal = caught.code();
     Ok(())

@@ -86,3 +86,20 @@ fn a_connect_rate_is_kept() {
     let per_s = result["connections"]["connect_per_s"].as_f64().unwrap();
     assert!(per_s <= 220.0, "{per_s} connections per second, 200 asked");
 }
+
+#[test]
+fn pinning_the_client_does_not_pin_the_target() {
+    let allowed = brink_host::cpus::allowed().unwrap();
+    let (first, last) = (allowed[0], allowed[allowed.len() - 1]);
+    let (cpus, target_cpus) = (first.to_string(), last.to_string());
+    let base = [
+        "load", "--model", "mio", "-c", "4", "-d", "300ms", "--warmup", "0s", "--format", "json", "--cpus",
+        &cpus,
+    ];
+    for (extra, expected) in [(vec![], allowed.clone()), (vec!["--target-cpus", &target_cpus], vec![last])] {
+        let output = run(&[base.as_slice(), &extra].concat());
+        let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(result["case"]["load"]["cpus"], serde_json::json!([first]));
+        assert_eq!(result["facts"]["target"]["cpus_allowed"], serde_json::json!(expected), "{extra:?}");
+    }
+}

@@ -7,5 +7,6 @@ mod bad_input;
 mod by_hand;
 mod configs;
 mod program;
+mod readme;
 mod signals;
 mod smoke;

@@ -50,6 +50,10 @@ impl Driver<'_> {
 
     /// A connection came up: its verifying echo follows at once.
     pub(super) fn on_connected(&mut self, slot: usize, now_ns: u64) {
+        if self.is_overdue(slot, now_ns) {
+            self.lose(slot, "timeout");
+            return;
+        }
         let connection = &mut self.connections[slot];
         self.samples.connect_latency.saturating_record(now_ns.saturating_sub(connection.since_ns));
         connection.begin(State::Verifying, now_ns);
@@ -60,6 +64,10 @@ impl Driver<'_> {
     /// answer waits in the backlog of the socket that the call holds, and is taken when it lets go
     /// (`release_sock`, net/core/sock.c). Sending at once finds that out, and the time of it is exact.
     pub(super) fn connected_already(&mut self, slot: usize, now_ns: u64) {
+        if self.is_overdue(slot, now_ns) {
+            self.lose(slot, "timeout");
+            return;
+        }
         let id = self.id(slot);
         let connection = &mut self.connections[slot];
         let since_ns = connection.since_ns;
@@ -83,11 +91,16 @@ impl Driver<'_> {
         }
     }
 
-    fn receive(&mut self, slot: usize, closed: bool) {
+    pub(super) fn receive(&mut self, slot: usize, closed: bool) {
         let id = self.id(slot);
         let received = self.wire.receive(&mut self.connections[slot], id, closed);
         if let Some(waited_ns) = received.replied {
             let now_ns = self.worker.stage.now_ns();
+            if self.is_overdue(slot, now_ns) {
+                // It came before the sweep did, and still too late.
+                self.lose(slot, "timeout");
+                return;
+            }
             self.on_reply(slot, now_ns, waited_ns, received.lost.is_none());
         }
         // After a reply the connection is idle, so what ends it is counted as that.
@@ -165,7 +178,7 @@ impl Driver<'_> {
         }
     }
 
-    fn request(&mut self, slot: usize, now_ns: u64) {
+    pub(super) fn request(&mut self, slot: usize, now_ns: u64) {
         let Some(work) = self.work.as_mut() else { return };
         work.outstanding += 1;
         self.samples.requests_intended += u64::from(work.schedule.in_window(now_ns));
@@ -233,7 +246,7 @@ impl Driver<'_> {
         self.worker.shard.fail();
     }
 
-    fn count_failure(&mut self, phase: &'static str, errno: &str) {
+    pub(super) fn count_failure(&mut self, phase: &'static str, errno: &str) {
         let stage = self.worker.stage;
         self.samples.failure(phase, errno, stage.live(), Duration::from_nanos(stage.now_ns()));
     }

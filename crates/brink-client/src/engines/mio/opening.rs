@@ -24,6 +24,8 @@ pub(super) struct Opening {
     target: SockAddr,
     /// Attempts to make so far, of the worker's share.
     pub(super) goal: u64,
+    /// The same for all workers together.
+    goal_of_all: u64,
     /// Attempts made.
     pub(super) attempted: u64,
     /// Attempts neither opened nor failed yet.
@@ -70,6 +72,7 @@ impl Opening {
         Self {
             target: SockAddr::from(*target),
             goal: 0,
+            goal_of_all: 0,
             attempted: 0,
             under_way: 0,
             window: window as u32,
@@ -82,9 +85,14 @@ impl Opening {
 
     /// Goes on to `goal` attempts, from `now_ns` on.
     pub(super) fn raise(&mut self, worker: &Worker<'_>, goal: u64, now_ns: u64) {
+        match (&mut self.pacer, worker.options.connect_rate_per_s) {
+            (Some(pacer), _) => pacer.resume(self.goal_of_all, now_ns),
+            (none, rate) => {
+                *none = rate.map(|rate| Pacer::new(rate, worker.index, worker.workers, now_ns));
+            }
+        }
+        self.goal_of_all = goal;
         self.goal = share(goal, worker.index, worker.workers);
-        let rate = worker.options.connect_rate_per_s;
-        self.pacer = rate.map(|rate| Pacer::new(rate, worker.index, worker.workers, now_ns));
     }
 
     /// Whether there is anything left to try.
@@ -242,5 +250,35 @@ mod tests {
             }
             assert!(opening.wants_more());
         });
+    }
+
+    #[test]
+    fn a_ramp_of_many_goals_has_one_schedule() {
+        // The goals of 8 connections in eight steps, and of 4; at 1/s, ten milliseconds after what they follow.
+        for (connections, workers) in [(8, 1), (8, 3), (4, 4)] {
+            let options = LoadOptions { connect_rate_per_s: Some(1.0), ..options(connections) };
+            let (live, stage) = (LiveCounters::new(workers), Stage::new(workers));
+            let worker = |index| {
+                let shard = &live.shards()[index as usize];
+                Worker { index, workers, options: &options, stage: &stage, shard }
+            };
+            let mut openings: Vec<_> = (0..workers).map(|index| Opening::new(&worker(index))).collect();
+            let (mut now_ns, mut at_s) = (0, Vec::new());
+            for goal in 1..=connections {
+                for (index, opening) in (0..workers).zip(&mut openings) {
+                    opening.raise(&worker(index), goal, now_ns);
+                }
+                let next = openings.iter_mut().filter(|opening| opening.wants_more()).collect::<Vec<_>>();
+                let [opening] = next.try_into().expect("one worker's turn");
+                let pacer = opening.pacer.as_mut().unwrap();
+                let due_ns = pacer.due_ns(opening.attempted);
+                pacer.take(opening.attempted, due_ns);
+                opening.attempted += 1;
+                at_s.push(due_ns as f64 / 1e9);
+                now_ns = due_ns + 10_000_000;
+            }
+            let expected: Vec<_> = (0..connections).map(|second| second as f64).collect();
+            assert_eq!(at_s, expected, "{connections} connections, {workers} workers");
+        }
     }
 }

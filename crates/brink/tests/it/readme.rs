@@ -1,0 +1,35 @@
+//! The README's figures come from files in results/: its tables are drawn again from them.
+
+use std::path::Path;
+
+use brink_results::{answer, store};
+
+use crate::program::root;
+
+/// A block that begins with `<!-- table from DIR -->` holds the first paragraph of DIR's answer.
+#[test]
+fn tables_are_those_of_the_results_they_name() {
+    let text = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let mut seen = 0;
+    for part in text.split("<!-- table from ").skip(1) {
+        let (dir, rest) = part.split_once(" -->").unwrap();
+        let block = rest.split("```").nth(1).unwrap().trim();
+        let run = store::read_run(&root().join(dir)).unwrap();
+        let answer = answer::answer(&run);
+        let table = answer.split("\n\n").next().unwrap();
+        assert_eq!(block, table.trim(), "the table from {dir}");
+        seen += 1;
+    }
+    assert!(seen > 0, "the README has a table");
+}
+
+#[test]
+fn every_file_it_points_to_is_there() {
+    let text = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let local: Vec<_> = links.filter(|link| !link.contains("://") && !link.starts_with('#')).collect();
+    assert!(local.len() >= 3);
+    for link in local {
+        assert!(root().join(link).exists() || Path::new(link).exists(), "{link}");
+    }
+}
