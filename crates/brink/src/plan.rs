@@ -5,12 +5,16 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use brink_results::case::{Case, Close, LoadCase, Origin, TargetCase, Workload};
+use brink_results::case::{Close, LoadCase, Origin, TargetCase, Workload};
 use brink_wire::delay::Delay;
 
-use crate::cli::{CloseName, LoadArgs, WorkloadName};
 use crate::exit::Failure;
-use crate::sweep_file::{CloseKind, LoadTable, StepTable, SweepFile, TargetTable, WorkloadKind};
+
+mod flags;
+mod sweep;
+
+pub use flags::load;
+pub use sweep::sweep;
 
 /// Model of a target that is started without naming one.
 pub const MODEL_DEFAULT: &str = "tokio";
@@ -34,249 +38,6 @@ pub struct Machine {
     pub cpus_allowed: Vec<usize>,
     /// Ports that the kernel gives out to one (source, destination) pair.
     pub ports: Option<u64>,
-}
-
-/// The cases of a sweep file: every target at every step, `repeats` times, shuffled by the seed.
-///
-/// # Errors
-/// A usage failure when a value makes no sense together with another.
-pub fn sweep(file: &SweepFile, machine: &Machine) -> Result<Vec<Case>, Failure> {
-    let mut cases = Vec::new();
-    for repeat in 1..=file.repeats.as_ref().map_or(1, |repeats| repeats.0) {
-        for step in steps(file) {
-            for target in &file.target {
-                cases.push(sweep_case(file, target, &step, repeat, machine)?);
-            }
-        }
-    }
-    let mut names: Vec<_> = cases.iter().map(|case| case.name.clone()).collect();
-    names.sort_unstable();
-    if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(Failure::usage(format!(
-            "two cases are both called `{}`: give their [[target]] tables a `label` of their own, or leave the repeated step out",
-            pair[0]
-        )));
-    }
-    fastrand::Rng::with_seed(file.seed).shuffle(&mut cases);
-    Ok(cases)
-}
-
-fn steps(file: &SweepFile) -> Vec<StepTable> {
-    let Some(connections) = &file.load.connections else {
-        return file.step.clone();
-    };
-    let step =
-        |connections| StepTable { connections, delay: None, payload: None, warmup: None, duration: None };
-    connections.all().into_iter().map(step).collect()
-}
-
-fn sweep_case(
-    file: &SweepFile,
-    target: &TargetTable,
-    step: &StepTable,
-    repeat: u32,
-    machine: &Machine,
-) -> Result<Case, Failure> {
-    let load = &file.load;
-    let delay = step.delay.or(target.delay).unwrap_or(Delay::ZERO);
-    let model = target.model.as_ref().map_or("foreign", |model| model.0.as_str());
-    let address = target.address.as_ref().map(|address| address.0.as_str());
-    let label = target.label.as_ref().map_or(address.unwrap_or(model), |label| label.0.as_str()).to_owned();
-    let asked = Asked {
-        connections: step.connections.0,
-        delay,
-        delay_asked: load.delay.as_ref().map(|delay| delay.0),
-        warmup: step.warmup.as_ref().or(load.warmup.as_ref()).map(|time| time.0),
-        loopback: address.is_none_or(is_loopback),
-        loopback_v4: address.is_none_or(is_loopback_v4),
-        threads: load.threads.as_ref().map(|threads| threads.0),
-        cpus: load.cpus.as_ref().map(|cpus| cpus.0.0.clone()),
-        source_ips: load.source_ip.clone(),
-    };
-    asked.check_sources("source_ip", address)?;
-    let payload = step.payload.as_ref().or(load.payload.as_ref()).map_or(64, |size| size.0);
-    let duration =
-        step.duration.as_ref().or(load.duration.as_ref()).map_or(Duration::from_secs(10), |time| time.0);
-    let mut target_case = started(model, label, target.cpus.as_ref().map(|cpus| cpus.0.0.clone()), machine);
-    if let Some(address) = address {
-        let control = target.control.as_ref().map(|control| control.0.clone());
-        target_case.origin = Origin::Address { address: address.to_owned(), control };
-    }
-    target_case.threads = worker_threads(model, "threads", target.threads.as_ref().map(|threads| threads.0))?
-        .unwrap_or(target_case.threads);
-    target_case.delay = delay;
-    target_case.work_us = target.work.as_ref().map_or(0, |work| work.0);
-    target_case.backlog = target.backlog.as_ref().map_or(target_case.backlog, |backlog| backlog.0);
-    target_case.connections_max = target.max_connections.as_ref().map(|count| count.0);
-    match (&target.stack_size, &mut target_case.stack_bytes) {
-        (Some(stack), Some(bytes)) => *bytes = stack.0,
-        (Some(_), None) => {
-            return Err(Failure::usage(format!(
-                "stack_size: the model `{model}` has no thread per connection"
-            )));
-        }
-        (None, _) => {}
-    }
-    Ok(Case {
-        name: case_name(&target_case.label, step, &steps(file), repeat),
-        repeat,
-        target: target_case,
-        load: LoadCase {
-            engine: load.engine.as_ref().map_or(ENGINE_DEFAULT, |engine| engine.0.as_str()).to_owned(),
-            workload: workload(load)?,
-            payload_bytes: payload,
-            work_us: load.work.as_ref().map(|work| work.0),
-            connect_rate_per_s: load.connect_rate.as_ref().map(|rate| rate.0 as f64),
-            duration_ns: ns(duration),
-            timeout_ns: ns(load.timeout.as_ref().map_or(Duration::from_secs(10), |time| time.0)),
-            close: match load.close {
-                Some(CloseKind::Fin) => Close::Fin,
-                Some(CloseKind::Rst) | None => Close::Rst,
-            },
-            ..asked.load_case(machine)
-        },
-    })
-}
-
-fn workload(load: &LoadTable) -> Result<Workload, Failure> {
-    let needs =
-        |key: &str, kind: &str| Err(Failure::usage(format!("{key}: only with workload = \"{kind}\"")));
-    match load.workload.unwrap_or(WorkloadKind::Closed) {
-        WorkloadKind::Closed if load.heartbeat.is_some() => needs("heartbeat", "hold"),
-        WorkloadKind::Hold if load.think.is_some() => needs("think", "closed"),
-        WorkloadKind::Closed => {
-            Ok(Workload::Closed { think_ns: load.think.as_ref().map_or(0, |time| ns(time.0)) })
-        }
-        WorkloadKind::Hold => {
-            Ok(Workload::Hold { heartbeat_ns: load.heartbeat.as_ref().map(|time| ns(time.0)) })
-        }
-    }
-}
-
-/// `threads-c10000-r1`, and as much more of the step as tells it from the others.
-fn case_name(label: &str, step: &StepTable, all: &[StepTable], repeat: u32) -> String {
-    let time = |time: Option<Duration>| time.map(brink_wire::value::format_duration);
-    let tags = |step: &StepTable| {
-        [
-            Some(format!("c{}", step.connections.0)),
-            step.payload.as_ref().map(|payload| format!("p{}", payload.0)),
-            step.delay.map(|delay| format!("d{delay}")),
-            time(step.duration.as_ref().map(|time| time.0)).map(|time| format!("t{time}")),
-            time(step.warmup.as_ref().map(|time| time.0)).map(|time| format!("w{time}")),
-        ]
-    };
-    let own = tags(step);
-    let alone = |len: usize| all.iter().filter(|other| tags(other)[..len] == own[..len]).count() == 1;
-    let enough = (1..=own.len()).find(|&len| alone(len)).unwrap_or(own.len());
-    let mut name = label.to_owned();
-    for tag in own[..enough].iter().flatten() {
-        name += &format!("-{tag}");
-    }
-    name += &format!("-r{repeat}");
-    let fit = |c: char| if c.is_ascii_alphanumeric() || c == '-' || c == '_' || c == '.' { c } else { '_' };
-    name.chars().map(fit).collect()
-}
-
-/// The case that the flags of `brink load` describe.
-///
-/// # Errors
-/// A usage failure when flags contradict one another.
-pub fn load(args: &LoadArgs, machine: &Machine) -> Result<Case, Failure> {
-    let workload = match (args.workload, args.heartbeat) {
-        (WorkloadName::Closed, Some(_)) => {
-            return Err(Failure::usage("--heartbeat: only with --workload hold"));
-        }
-        (WorkloadName::Hold, _) if !args.think.is_zero() => {
-            return Err(Failure::usage("--think: only with --workload closed"));
-        }
-        (WorkloadName::Closed, None) => Workload::Closed { think_ns: ns(args.think) },
-        (WorkloadName::Hold, heartbeat) => Workload::Hold { heartbeat_ns: heartbeat.map(ns) },
-    };
-    let delay_asked = match args.delay {
-        None => None,
-        Some(Delay::Fixed(delay)) => Some(delay),
-        Some(_) if args.target.is_none() => None,
-        Some(delay) => {
-            return Err(Failure::usage(format!(
-                "--delay {delay}: a request can ask for a fixed wait only; start the target with this --delay instead"
-            )));
-        }
-    };
-    let asked = Asked {
-        connections: args.connections,
-        delay: args.delay.unwrap_or(Delay::ZERO),
-        delay_asked,
-        warmup: args.warmup,
-        loopback: args.target.as_deref().is_none_or(is_loopback),
-        loopback_v4: args.target.as_deref().is_none_or(is_loopback_v4),
-        threads: args.threads,
-        cpus: args.cpus.as_ref().map(|cpus| cpus.0.clone()),
-        source_ips: args.source_ip.clone(),
-    };
-    asked.check_sources("--source-ip", args.target.as_deref())?;
-    let target = load_target(args, delay_asked.is_none(), machine)?;
-    Ok(Case {
-        name: match target.origin {
-            Origin::Started => format!("{}-c{}", target.model, args.connections),
-            Origin::Address { .. } => format!("target-c{}", args.connections),
-        },
-        repeat: 1,
-        target,
-        load: LoadCase {
-            engine: args.engine.clone().unwrap_or_else(|| ENGINE_DEFAULT.to_owned()),
-            workload,
-            payload_bytes: args.payload,
-            work_us: args.work,
-            connect_rate_per_s: args.connect_rate,
-            duration_ns: ns(args.duration),
-            timeout_ns: ns(args.timeout),
-            close: match args.close {
-                CloseName::Rst => Close::Rst,
-                CloseName::Fin => Close::Fin,
-            },
-            ..asked.load_case(machine)
-        },
-    })
-}
-
-fn load_target(args: &LoadArgs, delay_is_targets: bool, machine: &Machine) -> Result<TargetCase, Failure> {
-    let own = &args.model;
-    if let Some(address) = &args.target {
-        let given = [
-            ("--model", own.model.is_some()),
-            ("--stack-size", own.stack_size.is_some()),
-            ("--backlog", own.backlog.is_some()),
-            ("--max-connections", own.max_connections.is_some()),
-        ];
-        if let Some((flag, _)) = given.iter().find(|(_, given)| *given) {
-            return Err(Failure::usage(format!(
-                "{flag}: the target at {address} runs already; this belongs to `brink target`"
-            )));
-        }
-        let mut target = started("foreign", address.clone(), None, machine);
-        target.origin = Origin::Address { address: address.clone(), control: args.control.clone() };
-        return Ok(target);
-    }
-    let model = own.model.as_deref().unwrap_or(MODEL_DEFAULT);
-    let cpus = args.target_cpus.as_ref().map(|cpus| cpus.0.clone());
-    let mut target = started(model, model.to_owned(), cpus, machine);
-    target.threads =
-        worker_threads(model, "--target-threads", args.target_threads)?.unwrap_or(target.threads);
-    target.backlog = own.backlog.unwrap_or(target.backlog);
-    target.connections_max = own.max_connections;
-    if delay_is_targets {
-        target.delay = args.delay.unwrap_or(Delay::ZERO);
-    }
-    match (own.stack_size, &mut target.stack_bytes) {
-        (Some(asked), Some(bytes)) => *bytes = asked,
-        (Some(_), None) => {
-            return Err(Failure::usage(format!(
-                "--stack-size: the model `{model}` has no thread per connection"
-            )));
-        }
-        (None, _) => {}
-    }
-    Ok(target)
 }
 
 /// Worker threads as asked, unless the model makes its threads from its connections.
@@ -410,6 +171,7 @@ fn ns(duration: Duration) -> u64 {
 mod tests {
     use super::*;
     use crate::sweep_file;
+    use brink_results::case::Case;
 
     fn machine() -> Machine {
         Machine { cpus_allowed: vec![0, 1], ports: Some(28_232) }
