@@ -38,6 +38,20 @@ pub fn memory_per_connection(
     (MemoryPerConnection { client, target, method, plateaus }, reasons)
 }
 
+/// The kernel counts memory in pages, so that over a span of N connections nothing finer than a page / N can be
+/// seen: figures that stand still within one page fit a line without scatter, which is not certainty.
+/// Larger pages than this make the true resolution coarser still.
+const PAGE_BYTES_MIN: f64 = 4096.0;
+
+/// A slope with an interval no narrower than the resolution of its points.
+fn resolved(slope: Slope, points: &[(f64, f64)]) -> Slope {
+    let low = points.iter().map(|p| p.0).fold(f64::INFINITY, f64::min);
+    let high = points.iter().map(|p| p.0).fold(f64::NEG_INFINITY, f64::max);
+    let finest = PAGE_BYTES_MIN / (high - low);
+    let ci95 = [slope.ci95[0].min(slope.slope - finest), slope.ci95[1].max(slope.slope + finest)];
+    Slope { ci95, ..slope }
+}
+
 type MachineOf<'a> = &'a dyn Fn(&Plateau) -> Option<&MachineSample>;
 type ProcessOf<'a> = &'a dyn Fn(&Plateau) -> Option<&EndSample>;
 
@@ -78,7 +92,7 @@ impl Fits<'_> {
         if fitted.is_none() {
             self.missing.push((name, points.len()));
         }
-        fitted
+        fitted.map(|slope| resolved(slope, &points))
     }
 
     /// One line for all fields that are missing for the same cause.
@@ -140,7 +154,7 @@ fn method(plateaus: &[Plateau], shared_machine: Option<bool>) -> String {
     };
     format!(
         "{range}, each sampled after every open connection had echoed once and the target was at rest \
-         (plateaus not seen at rest are named in validity.reasons); 95% interval by Student's t; \
+         (plateaus not seen at rest are named in validity.reasons); 95% interval by Student's t, never narrower than a page over the span of connections; \
          user = anonymous resident memory (RssAnon) of the end's processes; \
          kernel = Slab + KernelStack + PageTables of /proc/meminfo + the TCP buffers (mem) of /proc/net/sockstat, \
          {scope}; memory that the kernel freed after earlier runs stays in its slabs for a while and is used again, \
@@ -194,6 +208,15 @@ mod tests {
 
     fn rounded(slope: Option<Slope>) -> Option<f64> {
         slope.map(|s| s.slope.round())
+    }
+
+    #[test]
+    fn nothing_finer_than_a_page_over_the_span_is_claimed() {
+        let flat: Vec<_> =
+            [2, 4, 6, 8, 10].map(|n| Plateau { client: sample(1 << 20), ..plateau(n) }).to_vec();
+        let (memory, _) = memory_per_connection(flat, Some(true));
+        let slope = memory.client.user_bytes.unwrap();
+        assert_eq!((slope.slope, slope.ci95), (0.0, [-512.0, 512.0]), "a page over 8 connections");
     }
 
     #[test]
