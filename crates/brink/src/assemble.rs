@@ -46,11 +46,15 @@ pub struct Measured {
 }
 
 impl Context {
+    /// Whether both ends are under one kernel. `None`: the target does not say, or a kernel does not.
+    pub fn shared_machine(&self) -> Option<bool> {
+        let target = self.target.as_ref()?;
+        let (client, target) = (self.client.machine.boot_id.as_ref()?, target.machine.boot_id.as_ref()?);
+        Some(client == target)
+    }
+
     fn facts(&self) -> Facts {
-        let shared_machine = self.target.as_ref().and_then(|target| {
-            let (client, target) = (self.client.machine.boot_id.as_ref()?, target.machine.boot_id.as_ref()?);
-            Some(client == target)
-        });
+        let shared_machine = self.shared_machine();
         let shared_cpus = match (&self.target, shared_machine) {
             (Some(target), Some(true)) => {
                 let here = self.case.load.cpus.as_ref().unwrap_or(&self.client.machine.cpus_allowed);

@@ -38,6 +38,7 @@ pub enum NotRun {
     Broken(Box<Context>, String),
 }
 
+const ONLY_ECHOES: &str = "the target only echoes: the delay asked has no effect, and there is no ceiling";
 const REFUSED: &str = "refused before it started: ";
 
 /// Whether this is the result of a case that preflight refused.
@@ -209,8 +210,9 @@ fn measure(
     };
     let live = Arc::new(LiveCounters::new(options.threads));
     let Beginning { at: began, forecast } = beginning;
-    let mut ends = Ends::new(began, Arc::clone(&live), reached.control.take(), same_machine(&context));
-    let machine_before = ends.look().of_target_machine(same_machine(&context));
+    let same_machine = context.shared_machine() == Some(true);
+    let mut ends = Ends::new(began, Arc::clone(&live), reached.control.take(), same_machine);
+    let machine_before = ends.look().of_target_machine(same_machine);
     let snapshots = snapshots(options.connections, Arc::clone(&live), on_snapshot);
     let sampling = match Sampling::start(ends, context.case.load.samples_per_s, snapshots) {
         Ok(sampling) => sampling,
@@ -237,15 +239,13 @@ fn measure(
         remarks.push("the sampling thread ended early, so the samples are not complete".to_owned());
     }
     if !context.target_waits && options.delay.is_some_and(|delay| !delay.is_zero()) {
-        remarks.push(
-            "the target only echoes: the delay asked has no effect, and there is no ceiling".to_owned(),
-        );
+        remarks.push(ONLY_ECHOES.to_owned());
     }
     let evidence = preflight::Evidence {
         client_limits,
         target_limits,
         machine_before,
-        machine_after: last.of_target_machine(same_machine(&context)),
+        machine_after: last.of_target_machine(same_machine),
         predicted: context.predicted.clone(),
         stack_bytes: context.case.target.stack_bytes,
         fixes: forecast.fixes,
@@ -263,14 +263,6 @@ fn measure(
         counters,
     };
     Ok(context.measured(measured, |failures| preflight::failure_point(failures, &evidence)))
-}
-
-fn same_machine(context: &Context) -> bool {
-    let boot_id = |end: &EndFacts| end.machine.boot_id.clone();
-    context
-        .target
-        .as_ref()
-        .is_some_and(|target| boot_id(target).is_some() && boot_id(target) == boot_id(&context.client))
 }
 
 /// What the progress line is told, made from each look at both ends.
