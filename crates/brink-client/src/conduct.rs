@@ -17,6 +17,10 @@ use crate::stop::Stop;
 /// How long the conductor sleeps at most without looking at the stop flag.
 const GLANCE: Duration = Duration::from_millis(50);
 
+/// How long no connection may be open before what is left to send is given up. Connections of a churn that failed
+/// are tried again ten times a second.
+const DESERTED: Duration = Duration::from_secs(1);
+
 /// Where a run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
@@ -59,8 +63,8 @@ pub fn run(
     if live.shards().len() < options.threads as usize {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "live counters: fewer than threads"));
     }
-    let workers = u64::from(options.threads).min(options.connections) as u32;
-    let stage = Stage::new(workers);
+    let workers = engine.workers(options);
+    let stage = Stage::new(workers, options.requests);
     let (course, samples) = thread::scope(|scope| {
         let dismissal = Dismissal(&stage);
         let mut handles = Vec::with_capacity(workers as usize);
@@ -80,7 +84,7 @@ pub fn run(
     })?;
     let sum = gather(samples, options.connections, &stage)?;
     debug_assert!(sum.adds_up(options.connections), "connections or requests unaccounted for: {sum:?}");
-    Ok(outcome(options, course, sum, stage.peak_live()))
+    Ok(outcome(options, course, sum, &stage))
 }
 
 /// Adds up what the workers measured. What a worker would have opened that failed without samples counts as not
@@ -124,6 +128,7 @@ impl Drop for Dismissal<'_> {
 #[derive(Debug, Clone, Copy, Default)]
 struct Course {
     opening: Duration,
+    window_begin_ns: u64,
     window: Duration,
     interrupted: bool,
 }
@@ -135,6 +140,8 @@ enum Until {
     AllArrived,
     /// An instant, in nanoseconds since the run began.
     At { ns: u64 },
+    /// Whichever of the two is first.
+    ArrivedOrAt { ns: u64 },
 }
 
 /// Why waiting ended.
@@ -195,7 +202,11 @@ impl Conductor<'_> {
             return Waited::Halted;
         }
         self.observer.phase(Phase::Window);
-        let waited = self.wait(Until::At { ns: window_end_ns });
+        course.window_begin_ns = window_begin_ns;
+        let waited = self.wait(match self.options.requests {
+            None => Until::At { ns: window_end_ns },
+            Some(_) => Until::ArrivedOrAt { ns: window_end_ns },
+        });
         let end_ns = self.stage.now_ns().min(window_end_ns);
         course.window = Duration::from_nanos(end_ns.saturating_sub(window_begin_ns));
         if waited == Waited::Halted {
@@ -207,44 +218,53 @@ impl Conductor<'_> {
 
     /// Sleeps, but for a glance at the stop flag now and then. A worker that arrives wakes it.
     fn wait(&self, until: Until) -> Waited {
+        let mut deserted_since = None;
         loop {
             if self.stop.requested() || self.stage.any_gone() {
                 return Waited::Halted;
             }
             let left = match until {
-                Until::AllArrived if self.stage.all_arrived() => return Waited::Done,
+                Until::AllArrived | Until::ArrivedOrAt { .. } if self.stage.all_arrived() => {
+                    return Waited::Done;
+                }
                 Until::AllArrived => GLANCE,
-                Until::At { ns } => match ns.saturating_sub(self.stage.now_ns()) {
-                    0 => return Waited::Done,
-                    left_ns => Duration::from_nanos(left_ns),
-                },
+                Until::At { ns } | Until::ArrivedOrAt { ns } => {
+                    match ns.saturating_sub(self.stage.now_ns()) {
+                        0 => return Waited::Done,
+                        left_ns => Duration::from_nanos(left_ns),
+                    }
+                }
             };
+            if matches!(until, Until::ArrivedOrAt { .. }) {
+                self.call_off_when_deserted(&mut deserted_since);
+            }
             thread::park_timeout(left.min(GLANCE));
         }
     }
 }
 
-fn outcome(options: &LoadOptions, course: Course, sum: WorkerSamples, peak_live: u64) -> Outcome {
+impl Conductor<'_> {
+    /// Requests whose number is fixed are given up where no connection is left to send them on.
+    fn call_off_when_deserted(&self, since: &mut Option<Instant>) {
+        if self.stage.live() > 0 {
+            *since = None;
+        } else if since.get_or_insert_with(Instant::now).elapsed() >= DESERTED {
+            self.stage.call_off();
+        }
+    }
+}
+
+fn outcome(options: &LoadOptions, course: Course, samples: WorkerSamples, stage: &Stage) -> Outcome {
+    // With a fixed number of requests the window is what they took.
+    let took = samples.last_reply_ns.checked_sub(course.window_begin_ns).map(Duration::from_nanos);
+    let whole = took.filter(|_| options.requests.is_some() && stage.all_taken() && !course.interrupted);
     Outcome {
         requested: options.connections,
-        opened: sum.opened,
-        failed: sum.failed,
-        not_attempted: sum.not_attempted,
-        closed_early: sum.closed_early,
-        live_at_end: sum.live_at_end,
-        peak_live,
+        peak_live: stage.peak_live(),
         opening: course.opening,
-        connect_latency: sum.connect_latency,
-        latency: sum.latency,
-        delay_error: sum.delay_error,
-        requests_intended: sum.requests_intended,
-        requests_completed: sum.requests_completed,
-        requests_failed: sum.requests_failed,
-        requests_abandoned: sum.requests_abandoned,
-        heartbeats_skipped: sum.heartbeats_skipped,
-        completed_in_window: sum.completed_in_window,
-        window: course.window,
-        failures: sum.failures,
+        window: whole.unwrap_or(course.window),
+        makespan: whole,
+        samples,
         interrupted: course.interrupted,
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
+use crate::engines::Threads;
 use crate::options::tests::options;
 use crate::pacing::share;
 
@@ -11,7 +12,14 @@ fn available() -> Result<(), String> {
 }
 
 fn engine(run: fn(&Worker<'_>) -> io::Result<WorkerSamples>) -> Engine {
-    Engine { name: "fake", summary: "opens nothing", available, run }
+    Engine {
+        name: "fake",
+        summary: "opens nothing",
+        available,
+        threads: Threads::PerCpu,
+        has_worker_per_thread: true,
+        run,
+    }
 }
 
 /// Opens everything at once; a run of work takes `REQUESTS` requests per connection.
@@ -82,8 +90,8 @@ fn a_run_goes_up_in_steps_and_through_every_phase_in_order() {
         let outcome = run(&engine(obedient), &options, &Stop::new(), &live, &mut notes).unwrap();
         let expected = ["Ramp", "10", "55", "100", "Warmup", "Window", "Drain", "Close"];
         assert_eq!(notes.seen, expected, "{threads} threads");
-        assert_eq!((outcome.opened, outcome.live_at_end, outcome.peak_live), (100, 100, 100));
-        assert_eq!(outcome.requests_completed, 100 * REQUESTS);
+        assert_eq!((outcome.samples.opened, outcome.samples.live_at_end, outcome.peak_live), (100, 100, 100));
+        assert_eq!(outcome.samples.requests_completed, 100 * REQUESTS);
         assert!(!outcome.interrupted && outcome.window.is_zero());
         assert_eq!(live.snapshot().opened, 100);
     }
@@ -97,7 +105,7 @@ fn a_stop_on_the_way_up_keeps_what_was_opened() {
     let outcome = run(&engine(obedient), &options, &stop, &LiveCounters::new(2), &mut notes).unwrap();
     assert!(outcome.interrupted);
     // The workers may or may not have taken the third order before they were dismissed.
-    assert!(outcome.opened >= 55 && outcome.opened + outcome.not_attempted == 100);
+    assert!(outcome.samples.opened >= 55 && outcome.samples.opened + outcome.samples.not_attempted == 100);
     assert_eq!(notes.seen.last().unwrap(), "Close");
     assert!(!notes.seen.contains(&"Warmup".to_owned()));
 }
@@ -130,7 +138,11 @@ fn nothing_open_means_no_window() {
     let mut notes = Notes::default();
     let outcome = run(&engine(refused), &options, &Stop::new(), &LiveCounters::new(2), &mut notes).unwrap();
     assert_eq!(notes.seen, ["Ramp", "0", "Close"], "a plateau is not measured twice");
-    assert_eq!((outcome.failed, outcome.failures[0].count), (8, 2), "one row, from two workers");
+    assert_eq!(
+        (outcome.samples.failed, outcome.samples.failures[0].count),
+        (8, 2),
+        "one row, from two workers"
+    );
 }
 
 #[test]
@@ -156,8 +168,12 @@ fn a_worker_that_fails_ends_the_run_and_the_others_keep_what_they_measured() {
     let live = LiveCounters::new(3);
     let outcome = run(&engine(fails), &options, &Stop::new(), &live, &mut Notes::default()).unwrap();
     assert!(outcome.interrupted);
-    assert_eq!((outcome.opened, outcome.live_at_end, outcome.not_attempted), (7, 7, 3));
-    let failures: Vec<_> = outcome.failures.iter().map(|f| (f.phase, f.errno.as_str(), f.count)).collect();
+    assert_eq!(
+        (outcome.samples.opened, outcome.samples.live_at_end, outcome.samples.not_attempted),
+        (7, 7, 3)
+    );
+    let failures: Vec<_> =
+        outcome.samples.failures.iter().map(|f| (f.phase, f.errno.as_str(), f.count)).collect();
     assert_eq!(failures, [("poll", "ENOMEM", 1)]);
 }
 

@@ -7,21 +7,24 @@
 
 mod conduct;
 pub mod control;
+mod dial;
 pub mod engines;
 mod live;
 mod options;
 mod pacing;
 mod ports;
 mod probe;
+mod protocol;
 mod samples;
 mod stage;
 mod stop;
 
 pub use conduct::{Observer, Phase, run};
-pub use engines::{ENGINES, Engine, find};
+pub use engines::{ENGINES, Engine, Threads, find};
 pub use live::{LiveCounters, LiveSnapshot};
-pub use options::{Close, LoadOptions, Workload};
+pub use options::{Arrivals, Close, HttpRequest, LoadOptions, Protocol, Workload};
 pub use probe::{Probe, ProbeError, probe};
-pub use samples::{FailureCount, Outcome, WorkerSamples};
-pub use stage::Worker;
+pub use protocol::Reply;
+pub use samples::{FailureCount, Outcome, Times, WorkerSamples};
+pub use stage::{Schedule, Worker};
 pub use stop::Stop;

@@ -71,6 +71,21 @@ impl Shard {
         self.completed.load(Ordering::Relaxed)
     }
 
+    /// Takes over what an engine counted elsewhere for this worker.
+    pub(crate) fn set(&self, sums: LiveSnapshot) {
+        let LiveSnapshot { attempted, opened, failed, live, in_flight, completed } = sums;
+        for (count, sum) in [
+            (&self.attempted, attempted),
+            (&self.opened, opened),
+            (&self.failed, failed),
+            (&self.live, live),
+            (&self.in_flight, in_flight),
+            (&self.completed, completed),
+        ] {
+            count.store(sum, Ordering::Relaxed);
+        }
+    }
+
     pub(crate) fn attempt(&self) {
         add(&self.attempted);
     }
@@ -81,6 +96,10 @@ impl Shard {
 
     pub(crate) fn open(&self) {
         add(&self.opened);
+        add(&self.live);
+    }
+
+    pub(crate) fn open_again(&self) {
         add(&self.live);
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use brink_wire::frame::{DELAY_NS_MAX, PAYLOAD_LEN_MAX, WORK_US_MAX};
 
 /// What the connections do once they are open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Workload {
     /// Stay open, idle but for a heartbeat: one request per connection and interval, spread evenly over it.
     Hold {
@@ -22,6 +22,62 @@ pub enum Workload {
         /// Between a reply and the next request.
         think: Duration,
     },
+    /// Requests come due by a schedule, whatever the target does. Each goes out on the next connection that is
+    /// idle, and its latency counts from when it was due, so that a stalled target makes long latencies: open loop.
+    Open {
+        /// Requests per second, over all connections. Above 0.
+        rate_per_s: f64,
+        /// When they come due.
+        arrivals: Arrivals,
+    },
+    /// [`LoadOptions::requests`] at once, over all connections, each taking its next as its reply comes.
+    Burst,
+    /// Each connection connects, makes one request and closes, over and over. Latency counts from the connect.
+    Churn {
+        /// Between a close and the next connect.
+        think: Duration,
+    },
+}
+
+/// When the requests of an open loop come due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrivals {
+    /// Evenly spaced.
+    Fixed,
+    /// As a Poisson process: the time between two is exponentially distributed.
+    Poisson,
+}
+
+/// What is spoken on the connections.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Protocol {
+    /// brink's frame.
+    Frame,
+    /// HTTP/1.1.
+    Http(HttpRequest),
+    /// Fixed bytes out, fixed bytes back.
+    Bytes {
+        /// What is sent. Not empty.
+        send: Vec<u8>,
+        /// What must come back. Not empty.
+        expect: Vec<u8>,
+    },
+}
+
+/// The request of an HTTP load, ready to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpRequest {
+    /// Request line and headers, up to and with the empty line. Its Content-Length is `payload_bytes` where it has
+    /// a body.
+    pub head: Vec<u8>,
+    /// The same for the echo that verifies a connection, which asks for no wait and no work.
+    pub verify_head: Vec<u8>,
+    /// Whether the payload follows the head.
+    pub has_body: bool,
+    /// Whether the reply's body must be that of the request.
+    pub echoes: bool,
+    /// Whether it is a HEAD, whose reply has no body.
+    pub is_head: bool,
 }
 
 /// How connections are closed at the end.
@@ -42,6 +98,13 @@ pub struct LoadOptions {
     pub connections: u64,
     /// What they do.
     pub workload: Workload,
+    /// What is spoken on them.
+    pub protocol: Protocol,
+    /// Requests sent in all, over all workers, from the window's begin on. `None`: as many as the window takes. The
+    /// run then ends with the last reply, or with the window, whichever is first. At least 1 for a burst.
+    pub requests: Option<u64>,
+    /// Of random arrivals.
+    pub seed: u64,
     /// Payload of each frame, verifying echoes included. At most 1 MiB.
     pub payload_bytes: u32,
     /// Wait asked with each request. `None`: the target's own.
@@ -104,6 +167,10 @@ impl LoadOptions {
             (self.work_us.is_none_or(|work| work <= WORK_US_MAX), "work_us: at most one minute"),
             (!self.timeout.is_zero(), "timeout: above 0"),
             (self.heartbeat_is_positive(), "heartbeat: above 0"),
+            (self.rate_is_positive(), "rate_per_s: above 0"),
+            (self.requests != Some(0), "requests: at least 1"),
+            (self.workload != Workload::Burst || self.requests.is_some(), "requests: a burst needs a number"),
+            (self.bytes_are_there(), "protocol: bytes to send and to expect"),
             (ascending && self.plateaus.first() != Some(&0), "plateaus: ascending, from 1 on"),
             (self.plateaus.last() == Some(&self.connections), "plateaus: the last one is `connections`"),
             (family, "sources: of the same address family as the target"),
@@ -126,6 +193,28 @@ impl LoadOptions {
         self.timeout.saturating_add(self.delay_expected_max.max(self.delay.unwrap_or(Duration::ZERO)))
     }
 
+    /// Whether a connection is closed after each request and made again for the next.
+    #[must_use]
+    pub fn churns(&self) -> bool {
+        matches!(self.workload, Workload::Churn { .. })
+    }
+
+    /// Whether a connection that the server closes in good order is made again for the next request: HTTP servers
+    /// close when they like (RFC 9112, section 9), and only a hold is about the connections themselves.
+    #[must_use]
+    pub fn reopens(&self) -> bool {
+        let holds = matches!(self.workload, Workload::Hold { .. });
+        !holds && (self.churns() || matches!(self.protocol, Protocol::Http(_)))
+    }
+
+    fn rate_is_positive(&self) -> bool {
+        !matches!(self.workload, Workload::Open { rate_per_s, .. } if !(rate_per_s.is_finite() && rate_per_s > 0.0))
+    }
+
+    fn bytes_are_there(&self) -> bool {
+        !matches!(&self.protocol, Protocol::Bytes { send, expect } if send.is_empty() || expect.is_empty())
+    }
+
     fn heartbeat_is_positive(&self) -> bool {
         !matches!(self.workload, Workload::Hold { heartbeat: Some(Duration::ZERO) })
     }
@@ -140,6 +229,9 @@ pub(crate) mod tests {
             target: SocketAddr::from(([127, 0, 0, 1], 1)),
             connections,
             workload: Workload::Hold { heartbeat: None },
+            protocol: Protocol::Frame,
+            requests: None,
+            seed: 1,
             payload_bytes: 64,
             delay: None,
             delay_asked: None,
@@ -163,7 +255,9 @@ pub(crate) mod tests {
     fn refuses_each_wrong_value_by_name() {
         assert!(options(10).check().is_ok());
         type Change = fn(&mut LoadOptions);
-        let wrong: [(&str, Change); 9] = [
+        let open = |rate_per_s| Workload::Open { rate_per_s, arrivals: Arrivals::Fixed };
+        assert!(LoadOptions { workload: open(0.5), ..options(1) }.check().is_ok());
+        let wrong: [(&str, Change); 13] = [
             ("connections", |o| o.connections = 0),
             ("threads", |o| o.threads = 0),
             ("connect_window", |o| o.connect_window = 0),
@@ -171,6 +265,10 @@ pub(crate) mod tests {
             ("connect_rate_per_s", |o| o.connect_rate_per_s = Some(0.0)),
             ("timeout", |o| o.timeout = Duration::ZERO),
             ("heartbeat", |o| o.workload = Workload::Hold { heartbeat: Some(Duration::ZERO) }),
+            ("rate_per_s", |o| o.workload = Workload::Open { rate_per_s: 0.0, arrivals: Arrivals::Fixed }),
+            ("requests: at least", |o| o.requests = Some(0)),
+            ("requests: a burst", |o| o.workload = Workload::Burst),
+            ("protocol", |o| o.protocol = Protocol::Bytes { send: vec![1], expect: Vec::new() }),
             ("plateaus", |o| o.plateaus = vec![5, 3, 10]),
             ("sources", |o| o.sources = vec![IpAddr::from([0_u16; 8])]),
         ];

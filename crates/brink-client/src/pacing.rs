@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::options::{LoadOptions, Workload};
+use crate::options::{Arrivals, LoadOptions, Workload};
 
 /// How far behind its schedule a pacer may be and still catch up: what a busy machine makes a thread wait for
 /// its turn. More than that is not made up for, so that a stall is never followed by a burst.
@@ -90,6 +90,89 @@ impl Cursor {
     }
 }
 
+/// When the requests of an open loop come due, for one worker. Whoever is idle takes the next: as many as are due
+/// and not taken are the backlog, which so needs no memory.
+#[derive(Debug, Clone)]
+pub struct Arriving {
+    kind: Arrivals,
+    /// Of this worker, for random arrivals; of all workers, for even ones.
+    step_ns: f64,
+    index: u64,
+    workers: u64,
+    begin_ns: f64,
+    taken: u64,
+    random: fastrand::Rng,
+    /// When the next one is due, since the begin.
+    next_ns: f64,
+}
+
+impl Arriving {
+    /// Arrivals of worker `index` of `workers`, that together make `rate_per_s`, from `begin_ns` on.
+    #[must_use]
+    pub fn new(
+        kind: Arrivals,
+        rate_per_s: f64,
+        (index, workers): (u32, u32),
+        seed: u64,
+        begin_ns: u64,
+    ) -> Self {
+        let step_ns = 1e9 / rate_per_s;
+        let mut arriving = Self {
+            kind,
+            step_ns: match kind {
+                Arrivals::Fixed => step_ns,
+                // Independent Poisson processes add up to one of the summed rate.
+                Arrivals::Poisson => step_ns * f64::from(workers),
+            },
+            index: u64::from(index),
+            workers: u64::from(workers),
+            begin_ns: begin_ns as f64,
+            taken: 0,
+            // Neighbouring seeds of a generator of this kind (wyrand) give unrelated sequences.
+            random: fastrand::Rng::with_seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::from(index)),
+            next_ns: 0.0,
+        };
+        arriving.advance();
+        arriving
+    }
+
+    /// When the next one is due.
+    #[must_use]
+    pub fn due_ns(&self) -> u64 {
+        (self.begin_ns + self.next_ns) as u64
+    }
+
+    /// Takes it: returns when it was due.
+    pub fn take(&mut self) -> u64 {
+        let due_ns = self.due_ns();
+        self.taken += 1;
+        self.advance();
+        due_ns
+    }
+
+    fn advance(&mut self) {
+        self.next_ns = match self.kind {
+            Arrivals::Fixed => (self.taken * self.workers + self.index) as f64 * self.step_ns,
+            // The inverse of the exponential's distribution function; 1 - f64() is never 0.
+            Arrivals::Poisson => self.next_ns - self.step_ns * (1.0 - self.random.f64()).ln(),
+        };
+    }
+
+    /// How many are due at `now_ns` and not taken, counted up to the mean for random ones.
+    #[must_use]
+    pub fn backlog(&self, now_ns: u64) -> u64 {
+        let due_ns = self.due_ns();
+        if now_ns < due_ns {
+            return 0;
+        }
+        let step_ns = match self.kind {
+            Arrivals::Fixed => self.step_ns * self.workers as f64,
+            Arrivals::Poisson => self.step_ns,
+        };
+        1 + ((now_ns - due_ns) as f64 / step_ns) as u64
+    }
+}
+
 /// What follows a verified reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AfterReply {
@@ -109,6 +192,8 @@ pub enum AfterReply {
 pub struct Pace {
     /// Starts requests.
     pub cursor: Option<Cursor>,
+    /// Starts requests on whatever connection is idle.
+    pub arriving: Option<Arriving>,
     /// Goes on from a reply.
     pub after_reply: AfterReply,
     /// Whether each connection has to prove at the end that it is alive, by an echo.
@@ -132,10 +217,23 @@ impl Pace {
         match options.workload {
             Workload::Hold { heartbeat } => Self {
                 cursor: heartbeat.map(|period| cursor(period, None)),
+                arriving: None,
                 after_reply: AfterReply::Rest,
                 final_verify: true,
             },
-            Workload::Closed { think } => {
+            Workload::Open { rate_per_s, arrivals } => Self {
+                cursor: None,
+                arriving: Some(Arriving::new(arrivals, rate_per_s, (index, workers), options.seed, begin_ns)),
+                after_reply: AfterReply::Rest,
+                final_verify: false,
+            },
+            Workload::Burst => Self {
+                cursor: Some(cursor(Duration::ZERO, Some(1))),
+                arriving: None,
+                after_reply: AfterReply::Send,
+                final_verify: false,
+            },
+            Workload::Closed { think } | Workload::Churn { think } => {
                 // Spread over one turn of a connection, so that a delay does not herd them; within the warm-up,
                 // so that all take part from the window's begin on.
                 let turn = options.delay_expected_mean.saturating_add(think);
@@ -145,6 +243,7 @@ impl Pace {
                 };
                 Self {
                     cursor: Some(cursor(turn.min(options.warmup), Some(1))),
+                    arriving: None,
                     after_reply,
                     final_verify: false,
                 }
@@ -270,6 +369,50 @@ mod tests {
         assert_eq!(due, [(0, 0), (10, 1), (20, 2), (30, 3), (40, 4)]);
         let busy = LoadOptions { workload: Workload::Closed { think: Duration::ZERO }, ..closed };
         assert_eq!(Pace::new(&busy, 0, 1, 0).after_reply, AfterReply::Send);
+    }
+
+    #[test]
+    fn even_arrivals_of_all_workers_make_the_rate() {
+        let mut due = Vec::new();
+        for index in 0..3 {
+            let mut arriving = Arriving::new(Arrivals::Fixed, 1e3, (index, 3), 1, 5_000_000);
+            due.extend((0..4).map(|_| arriving.take()));
+        }
+        due.sort_unstable();
+        let expected: Vec<_> = (0..12).map(|k| 5_000_000 + k * 1_000_000).collect();
+        assert_eq!(due, expected);
+    }
+
+    #[test]
+    fn random_arrivals_have_the_rate_and_the_spread_of_a_poisson_process() {
+        let mut gaps = Vec::new();
+        for index in 0..2 {
+            let mut arriving = Arriving::new(Arrivals::Poisson, 1e3, (index, 2), 7, 0);
+            let due: Vec<_> = (0..20_000).map(|_| arriving.take()).collect();
+            gaps.extend(due.windows(2).map(|pair| (pair[1] - pair[0]) as f64));
+            assert_ne!(due, {
+                let mut other = Arriving::new(Arrivals::Poisson, 1e3, (index, 2), 8, 0);
+                (0..20_000).map(|_| other.take()).collect::<Vec<_>>()
+            });
+        }
+        let mean = gaps.iter().sum::<f64>() / gaps.len() as f64;
+        let deviation = (gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / gaps.len() as f64).sqrt();
+        // Two workers of 500/s each: gaps of 2 ms on the mean, and as much of standard deviation.
+        assert!(
+            (mean / 2e6 - 1.0).abs() < 0.02 && (deviation / mean - 1.0).abs() < 0.03,
+            "{mean} {deviation}"
+        );
+    }
+
+    #[test]
+    fn the_backlog_is_what_is_due_and_not_taken() {
+        let mut arriving = Arriving::new(Arrivals::Fixed, 1e3, (0, 1), 1, 1_000_000);
+        assert_eq!(
+            (arriving.backlog(0), arriving.backlog(1_000_000), arriving.backlog(4_500_000)),
+            (0, 1, 4)
+        );
+        arriving.take();
+        assert_eq!(arriving.backlog(4_500_000), 3);
     }
 
     #[test]

@@ -53,6 +53,11 @@ impl PortWindows {
         }
     }
 
+    /// Begins anew with the first window.
+    pub fn rewind(&mut self) {
+        (self.step, self.left) = (0, WINDOW_PORTS);
+    }
+
     /// The kernel found no free port in the current window.
     pub fn full(&mut self) {
         self.step += 1;
@@ -90,6 +95,15 @@ mod tests {
             windows.took();
         }
         assert_eq!(windows.current(), Some((32_896, 32_959)));
+    }
+
+    #[test]
+    fn a_walk_can_begin_anew() {
+        let mut windows = PortWindows::new((40_000, 40_009), 0, 1, 0);
+        windows.full();
+        assert_eq!(windows.current(), None);
+        windows.rewind();
+        assert_eq!(windows.current(), Some((40_000, 40_009)));
     }
 
     #[test]

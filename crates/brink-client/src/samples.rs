@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use crate::protocol::Reply;
+use crate::stage::Schedule;
+
 /// The longest time a histogram tells apart: one hour, in nanoseconds. Longer ones count as that.
 const HISTOGRAM_NS_MAX: u64 = 3_600_000_000_000;
 /// Significant digits of a histogram.
@@ -32,11 +35,29 @@ pub struct FailureCount {
 /// What a run did.
 ///
 /// Always: `requested = opened + failed + not_attempted`, `opened = closed_early + live_at_end`,
-/// `requests_intended = requests_completed + requests_failed`.
+/// `requests_intended = requests_completed + requests_failed + requests_not_sent`.
 #[derive(Debug, Clone)]
 pub struct Outcome {
     /// Connections asked for.
     pub requested: u64,
+    /// What all workers counted.
+    pub samples: WorkerSamples,
+    /// Most connections open at one time.
+    pub peak_live: u64,
+    /// Time spent opening, pauses on plateaus left out.
+    pub opening: Duration,
+    /// Length of the window. Shorter than asked when interrupted, or when the number of requests was fixed and all
+    /// were answered.
+    pub window: Duration,
+    /// From the window's begin to the last reply, where the number of requests was fixed and all were sent.
+    pub makespan: Option<Duration>,
+    /// Whether somebody asked it to stop early.
+    pub interrupted: bool,
+}
+
+/// What one worker, or all of them, counted.
+#[derive(Debug, Clone)]
+pub struct WorkerSamples {
     /// Connections that opened and echoed once.
     pub opened: u64,
     /// Attempts that failed, in whatever phase up to the verifying echo.
@@ -48,69 +69,49 @@ pub struct Outcome {
     pub closed_early: u64,
     /// Opened, and open when the closing began; for `Hold`, each proved it by an echo unless interrupted.
     pub live_at_end: u64,
-    /// Most connections open at one time.
-    pub peak_live: u64,
-    /// Time spent opening, pauses on plateaus left out.
-    pub opening: Duration,
+    /// Times that a connection which had opened was closed in good order and opened again.
+    pub reopened: u64,
     /// From connect(2) to connected, in nanoseconds, for each connect that succeeded.
     pub connect_latency: Histogram<u64>,
-    /// From the send to the full verified reply, in nanoseconds, for each request sent within the window.
+    /// From where the clock of a request starts (see [`Workload`](crate::Workload)) to the full verified reply, in
+    /// nanoseconds, for each request of the window.
     pub latency: Histogram<u64>,
-    /// |waited - asked| in nanoseconds, for requests sent within the window, where both are known.
+    /// |waited - asked| in nanoseconds, for requests of the window, where both are known.
     pub delay_error: Histogram<u64>,
-    /// Requests sent within the window.
+    /// How late requests of an open loop were sent although a connection was idle, in nanoseconds.
+    pub schedule_lag: Histogram<u64>,
+    /// Requests sent, or due, within the window.
     pub requests_intended: u64,
-    /// Those that were answered.
+    /// Those that were answered as they should be.
     pub requests_completed: u64,
-    /// Those that failed.
+    /// Those that were sent and failed.
     pub requests_failed: u64,
-    /// Requests sent within the window and left unanswered by an interruption; not counted as intended.
+    /// Of the failed, those answered with a status outside 200..=299.
+    pub requests_non_2xx: u64,
+    /// Those that were due and never sent: no connection was idle within the timeout, or before the window ended.
+    pub requests_not_sent: u64,
+    /// Requests of the window left unanswered by an interruption; not counted as intended.
     pub requests_abandoned: u64,
+    /// Most requests that were due and waited for an idle connection, at one time; of all workers, the sum of each
+    /// one's most.
+    pub backlog_peak: u64,
     /// Heartbeats that came due within the window while the one before was still unanswered; not sent.
     pub heartbeats_skipped: u64,
     /// Replies that arrived within the window, whenever their request was sent: throughput.
     pub completed_in_window: u64,
-    /// Length of the window; shorter than asked when interrupted.
-    pub window: Duration,
+    /// When the last reply to a request of the window arrived, in nanoseconds since the run began; 0: none did.
+    pub last_reply_ns: u64,
     /// What failed, by phase and errno.
     pub failures: Vec<FailureCount>,
-    /// Whether somebody asked it to stop early.
-    pub interrupted: bool,
 }
 
-/// What one worker counted.
-#[derive(Debug, Clone)]
-pub struct WorkerSamples {
-    /// See [`Outcome::opened`].
-    pub opened: u64,
-    /// See [`Outcome::failed`].
-    pub failed: u64,
-    /// See [`Outcome::not_attempted`].
-    pub not_attempted: u64,
-    /// See [`Outcome::closed_early`].
-    pub closed_early: u64,
-    /// See [`Outcome::live_at_end`].
-    pub live_at_end: u64,
-    /// See [`Outcome::connect_latency`].
-    pub connect_latency: Histogram<u64>,
-    /// See [`Outcome::latency`].
-    pub latency: Histogram<u64>,
-    /// See [`Outcome::delay_error`].
-    pub delay_error: Histogram<u64>,
-    /// See [`Outcome::requests_intended`].
-    pub requests_intended: u64,
-    /// See [`Outcome::requests_completed`].
-    pub requests_completed: u64,
-    /// See [`Outcome::requests_failed`].
-    pub requests_failed: u64,
-    /// See [`Outcome::requests_abandoned`].
-    pub requests_abandoned: u64,
-    /// See [`Outcome::heartbeats_skipped`].
-    pub heartbeats_skipped: u64,
-    /// See [`Outcome::completed_in_window`].
-    pub completed_in_window: u64,
-    /// See [`Outcome::failures`].
-    pub failures: Vec<FailureCount>,
+/// When a request happened, in nanoseconds since the run began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Times {
+    /// Where its clock started: due, sent, or connect.
+    pub since_ns: u64,
+    /// When its reply was complete.
+    pub now_ns: u64,
 }
 
 impl WorkerSamples {
@@ -130,17 +131,52 @@ impl WorkerSamples {
             not_attempted: 0,
             closed_early: 0,
             live_at_end: 0,
+            reopened: 0,
             connect_latency: histogram()?,
             latency: histogram()?,
             delay_error: histogram()?,
+            schedule_lag: histogram()?,
             requests_intended: 0,
             requests_completed: 0,
             requests_failed: 0,
+            requests_non_2xx: 0,
+            requests_not_sent: 0,
             requests_abandoned: 0,
+            backlog_peak: 0,
             heartbeats_skipped: 0,
             completed_in_window: 0,
+            last_reply_ns: 0,
             failures: Vec::new(),
         })
+    }
+
+    /// Counts a reply that came in time. `asked_ns`: the wait that was asked, if it is known. Returns a failure to
+    /// be counted where it is no success.
+    #[must_use]
+    pub fn count_reply(
+        &mut self,
+        schedule: &Schedule,
+        times: Times,
+        reply: &Reply,
+        asked_ns: Option<u64>,
+    ) -> Option<String> {
+        let counted = schedule.in_window(times.since_ns);
+        if let Some(status) = reply.failed_status() {
+            self.requests_failed += u64::from(counted);
+            self.requests_non_2xx += u64::from(counted);
+            self.last_reply_ns = self.last_reply_ns.max(if counted { times.now_ns } else { 0 });
+            return Some(format!("http_{status}"));
+        }
+        if counted {
+            self.requests_completed += 1;
+            self.last_reply_ns = self.last_reply_ns.max(times.now_ns);
+            self.latency.saturating_record(times.now_ns.saturating_sub(times.since_ns));
+            if let Some((waited_ns, asked_ns)) = reply.waited_ns.zip(asked_ns) {
+                self.delay_error.saturating_record(waited_ns.abs_diff(asked_ns));
+            }
+        }
+        self.completed_in_window += u64::from(schedule.in_window(times.now_ns));
+        None
     }
 
     /// Counts one failure, `after` the run's begin, with `live` connections open in the whole run.
@@ -169,6 +205,11 @@ impl WorkerSamples {
         self.not_attempted += other.not_attempted;
         self.closed_early += other.closed_early;
         self.live_at_end += other.live_at_end;
+        self.reopened += other.reopened;
+        self.requests_non_2xx += other.requests_non_2xx;
+        self.requests_not_sent += other.requests_not_sent;
+        self.backlog_peak += other.backlog_peak;
+        self.last_reply_ns = self.last_reply_ns.max(other.last_reply_ns);
         self.requests_intended += other.requests_intended;
         self.requests_completed += other.requests_completed;
         self.requests_failed += other.requests_failed;
@@ -194,6 +235,7 @@ impl WorkerSamples {
             (&mut self.connect_latency, &other.connect_latency),
             (&mut self.latency, &other.latency),
             (&mut self.delay_error, &other.delay_error),
+            (&mut self.schedule_lag, &other.schedule_lag),
         ] {
             sum.add(part).map_err(|error| io::Error::other(format!("merging histograms: {error}")))?;
         }
@@ -205,7 +247,8 @@ impl WorkerSamples {
     pub fn adds_up(&self, requested: u64) -> bool {
         requested == self.opened + self.failed + self.not_attempted
             && self.opened == self.closed_early + self.live_at_end
-            && self.requests_intended == self.requests_completed + self.requests_failed
+            && self.requests_intended
+                == self.requests_completed + self.requests_failed + self.requests_not_sent
     }
 }
 

@@ -5,10 +5,10 @@
 
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, Thread};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::live::Shard;
 use crate::options::LoadOptions;
@@ -41,7 +41,7 @@ pub struct Schedule {
     pub begin_ns: u64,
     /// The window begins.
     pub window_begin_ns: u64,
-    /// The window ends: nothing is sent from here on.
+    /// The window ends at the latest: nothing is sent from here on.
     pub window_end_ns: u64,
 }
 
@@ -75,6 +75,12 @@ pub struct Stage {
     conductor: Thread,
     live: AtomicU64,
     peak_live: AtomicU64,
+    /// Requests left to send, where their number is fixed.
+    budget: Option<AtomicU64>,
+    /// Whether nothing more is to be sent, since there is nobody left to send it to.
+    called_off: AtomicBool,
+    /// Whether [`Order::Close`] was given.
+    closing: AtomicBool,
 }
 
 impl fmt::Debug for Stage {
@@ -84,10 +90,11 @@ impl fmt::Debug for Stage {
 }
 
 impl Stage {
-    /// A stage for so many workers, conducted by the calling thread.
+    /// A stage for so many workers, conducted by the calling thread. `requests`: how many there are to send from
+    /// the window's begin on, if that is fixed.
     #[must_use]
-    pub fn new(workers: u32) -> Self {
-        Self {
+    pub fn new(workers: u32, requests: Option<u64>) -> Arc<Self> {
+        Arc::new(Self {
             epoch: Instant::now(),
             generation: AtomicU64::new(0),
             order: Mutex::new((0, Order::Wait)),
@@ -95,7 +102,10 @@ impl Stage {
             conductor: thread::current(),
             live: AtomicU64::new(0),
             peak_live: AtomicU64::new(0),
-        }
+            budget: requests.map(AtomicU64::new),
+            called_off: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+        })
     }
 
     /// Nanoseconds since the run began.
@@ -109,13 +119,58 @@ impl Stage {
         {
             let mut latest = self.order.lock().unwrap_or_else(PoisonError::into_inner);
             *latest = (latest.0 + 1, order);
+            self.closing.fetch_or(order == Order::Close, Ordering::Release);
             self.generation.store(latest.0, Ordering::Release);
         }
+        self.wake_all();
+    }
+
+    fn wake_all(&self) {
         for desk in &self.desks {
             if let Some(wake) = desk.wake.get() {
                 let _lost = wake();
             }
         }
+    }
+
+    /// Whether [`Order::Close`] was given.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
+    /// The instant that is so many nanoseconds after the run began; `None` where it is out of reach.
+    pub(crate) fn instant(&self, at_ns: u64) -> Option<Instant> {
+        self.epoch.checked_add(Duration::from_nanos(at_ns))
+    }
+
+    /// Takes one of the requests that are left to send, where their number is fixed. Who takes the last one wakes
+    /// all, since others may wait for a time that no longer matters.
+    pub(crate) fn take_request(&self) -> bool {
+        let Some(budget) = &self.budget else { return true };
+        match budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)) {
+            Ok(1) => {
+                self.wake_all();
+                true
+            }
+            Ok(_) => true,
+            Err(_) => false,
+        }
+    }
+
+    /// Whether the number of requests is fixed and all were taken, or the rest was called off.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.all_taken() || self.called_off.load(Ordering::Relaxed)
+    }
+
+    /// Whether the number of requests is fixed and all were taken.
+    pub(crate) fn all_taken(&self) -> bool {
+        self.budget.as_ref().is_some_and(|budget| budget.load(Ordering::Relaxed) == 0)
+    }
+
+    /// Has nothing more be sent.
+    pub(crate) fn call_off(&self) {
+        self.called_off.store(true, Ordering::Relaxed);
+        self.wake_all();
     }
 
     /// Whether all workers have done the latest order.
@@ -143,6 +198,17 @@ impl Stage {
         self.peak_live.load(Ordering::Relaxed)
     }
 
+    /// Counts a connection that is open from now on.
+    pub(crate) fn count_open(&self) {
+        let live = self.live.fetch_add(1, Ordering::Relaxed) + 1;
+        self.peak_live.fetch_max(live, Ordering::Relaxed);
+    }
+
+    /// Counts the end of an open connection.
+    pub(crate) fn count_close(&self) {
+        self.live.fetch_sub(1, Ordering::Relaxed);
+    }
+
     fn arrive(&self, index: u32, generation: u64) {
         self.desks[index as usize].arrived.store(generation, Ordering::Release);
         self.conductor.unpark();
@@ -158,7 +224,7 @@ pub struct Worker<'a> {
     pub workers: u32,
     /// The run.
     pub options: &'a LoadOptions,
-    pub(crate) stage: &'a Stage,
+    pub(crate) stage: &'a Arc<Stage>,
     pub(crate) shard: &'a Shard,
 }
 
@@ -183,17 +249,32 @@ impl Worker<'_> {
         self.stage.arrive(self.index, generation);
     }
 
+    /// Takes a request of the window to send: always, unless their number is fixed and all were taken.
+    pub(crate) fn take_request(&self) -> bool {
+        self.stage.take_request()
+    }
+
+    /// Whether nothing more is to be sent: the window is over, or all requests were taken.
+    pub(crate) fn is_over(&self, schedule: &Schedule, now_ns: u64) -> bool {
+        now_ns >= schedule.window_end_ns || self.stage.is_spent()
+    }
+
     /// Counts a connection that opened and was verified.
     pub(crate) fn count_open(&self) {
         self.shard.open();
-        let live = self.stage.live.fetch_add(1, Ordering::Relaxed) + 1;
-        self.stage.peak_live.fetch_max(live, Ordering::Relaxed);
+        self.stage.count_open();
+    }
+
+    /// Counts a connection that had been lost and is tried again.
+    pub(crate) fn count_open_again(&self) {
+        self.shard.open_again();
+        self.stage.count_open();
     }
 
     /// Counts the end of an open connection.
     pub(crate) fn count_close(&self) {
         self.shard.close();
-        self.stage.live.fetch_sub(1, Ordering::Relaxed);
+        self.stage.count_close();
     }
 
     /// Runs one engine's worker, and leaves the stage however it ends.
@@ -221,7 +302,7 @@ mod tests {
     #[test]
     fn an_order_is_seen_once_and_done_when_all_say_so() {
         let (options, live) = (options(1), LiveCounters::new(2));
-        let stage = Stage::new(2);
+        let stage = Stage::new(2, None);
         let worker = |index: u32| Worker {
             index,
             workers: 2,
@@ -247,12 +328,34 @@ mod tests {
     #[test]
     fn the_peak_stays() {
         let (options, live) = (options(1), LiveCounters::new(1));
-        let stage = Stage::new(1);
+        let stage = Stage::new(1, None);
         let worker =
             Worker { index: 0, workers: 1, options: &options, stage: &stage, shard: &live.shards()[0] };
         worker.count_open();
         worker.count_open();
         worker.count_close();
         assert_eq!((stage.live(), stage.peak_live()), (1, 2));
+    }
+
+    #[test]
+    fn requests_are_taken_until_none_is_left_and_all_are_woken() {
+        let woken = std::sync::Arc::new(AtomicU64::new(0));
+        let (options, live) = (options(1), LiveCounters::new(1));
+        let stage = Stage::new(1, Some(2));
+        let worker =
+            Worker { index: 0, workers: 1, options: &options, stage: &stage, shard: &live.shards()[0] };
+        let count = std::sync::Arc::clone(&woken);
+        worker.on_order(Box::new(move || {
+            count.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        }));
+        let schedule = Schedule { begin_ns: 0, window_begin_ns: 0, window_end_ns: 100 };
+        assert!(worker.take_request() && !worker.is_over(&schedule, 5) && worker.is_over(&schedule, 100));
+        assert_eq!(woken.load(Ordering::Relaxed), 0);
+        assert!(worker.take_request() && worker.is_over(&schedule, 5));
+        assert_eq!(woken.load(Ordering::Relaxed), 1);
+        assert!(!worker.take_request());
+        let endless = Stage::new(1, None);
+        assert!(endless.take_request() && !endless.is_spent());
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use rustix::process::Pid;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// CPUs that the calling thread may run on, in rising order: sched_getaffinity(2).
@@ -10,6 +11,18 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 /// `EINVAL` on a kernel built for more than 1,024 CPUs, whose masks do not fit.
 pub fn allowed() -> io::Result<Vec<usize>> {
     let set = sched_getaffinity(None)?;
+    Ok((0..CpuSet::MAX_CPU).filter(|&cpu| set.is_set(cpu)).collect())
+}
+
+/// CPUs that the first thread of another process may run on, in rising order.
+///
+/// # Errors
+/// As [`allowed`]; `ESRCH` when there is no such process.
+pub fn allowed_of(pid: u32) -> io::Result<Vec<usize>> {
+    let nobody = || io::Error::from_raw_os_error(libc::ESRCH);
+    // 0 would be the caller itself.
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or_else(nobody)?;
+    let set = sched_getaffinity(Some(pid))?;
     Ok((0..CpuSet::MAX_CPU).filter(|&cpu| set.is_set(cpu)).collect())
 }
 
@@ -65,6 +78,17 @@ mod tests {
         .join()
         .unwrap();
         assert_eq!(allowed().unwrap(), before, "other threads keep their CPUs");
+    }
+
+    #[test]
+    fn of_another_process() {
+        let mut child =
+            std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
+        assert_eq!(allowed_of(child.id()).unwrap(), allowed().unwrap(), "inherited");
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert_eq!(allowed_of(child.id()).unwrap_err().raw_os_error(), Some(libc::ESRCH));
+        assert!(allowed_of(0).is_err() && allowed_of(u32::MAX).is_err());
     }
 
     #[test]

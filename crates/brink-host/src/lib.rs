@@ -9,6 +9,7 @@ compile_error!("brink measures Linux: it reads /proc and uses Linux socket optio
 
 pub mod classify;
 pub mod cpus;
+pub mod descent;
 pub mod errno;
 pub mod limits;
 pub mod machine;

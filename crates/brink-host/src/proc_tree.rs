@@ -38,6 +38,17 @@ impl ProcTree {
         self.pid
     }
 
+    /// The same files, as another process meets them.
+    pub(crate) fn with_pid(&self, pid: u32) -> Self {
+        Self { root: self.root.clone(), pid: Some(pid) }
+    }
+
+    /// The processes that are listed under /proc, in no order; none where it cannot be listed.
+    pub(crate) fn pids(&self) -> Vec<u32> {
+        let Ok(entries) = fs::read_dir(self.root.join("proc")) else { return Vec::new() };
+        entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
+    }
+
     /// The pid, or `self`.
     pub(crate) fn process(&self) -> String {
         self.pid.map_or_else(|| "self".to_owned(), |pid| pid.to_string())

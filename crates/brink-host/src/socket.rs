@@ -51,6 +51,73 @@ pub fn listen(address: SocketAddr, backlog: u32, listeners: usize) -> io::Result
     Ok(sockets)
 }
 
+/// Listens on an address that other processes of this user listen on as well, with as many sockets
+/// as asked, all with `SO_REUSEPORT` (socket(7)): the kernel spreads connections over all sockets of
+/// all of them. Otherwise as [`listen`]; whether strangers are among the others is not looked at,
+/// which is the business of whoever holds the port ([`hold`]).
+///
+/// # Errors
+/// As [`listen`]; `EADDRINUSE` when somebody listens there who does not share.
+pub fn listen_beside(address: SocketAddr, backlog: u32, listeners: usize) -> io::Result<Vec<TcpListener>> {
+    let backlog = i32::try_from(backlog)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "backlog: at most 2147483647"))?;
+    let mut address = address;
+    let mut sockets = Vec::with_capacity(listeners);
+    for _ in 0..listeners {
+        let socket = bound(address, true)?;
+        socket.listen(backlog)?;
+        let listener = TcpListener::from(socket);
+        address = listener.local_addr()?;
+        sockets.push(listener);
+    }
+    match sockets.is_empty() {
+        true => Err(io::Error::new(io::ErrorKind::InvalidInput, "at least one listener")),
+        false => Ok(sockets),
+    }
+}
+
+/// A port that is taken, and gets no connections.
+#[derive(Debug)]
+pub struct Held {
+    socket: Socket,
+}
+
+impl Held {
+    /// Its address, with the port that port 0 was resolved to.
+    ///
+    /// # Errors
+    /// What getsockname(2) says.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        let address = self.socket.local_addr()?;
+        address.as_socket().ok_or_else(|| io::Error::other("the socket has no internet address"))
+    }
+}
+
+/// Takes a port for processes that will [`listen_beside`] one another: bound, but not listening, so that
+/// no connection is queued where nobody accepts, and the port stays taken while they come and go.
+///
+/// Fails where anybody listens already, even where both would have been allowed to share.
+///
+/// # Errors
+/// As [`listen`].
+pub fn hold(address: SocketAddr) -> io::Result<Held> {
+    // Listening for an instant without sharing is what finds out whether anybody else does: two
+    // sockets that both share, or of which neither listens, do not get in each other's way.
+    let probe = bound(address, false)?;
+    probe.listen(1)?;
+    let address = probe.local_addr()?.as_socket().ok_or_else(|| io::Error::other("no internet address"))?;
+    drop(probe);
+    // With SO_REUSEADDR a socket that does not listen keeps nobody out who sets it, too. Without, what
+    // is left in TIME_WAIT of a server that did not share the port is in the way.
+    let strict = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    strict.set_reuse_port(true)?;
+    match strict.bind(&address.into()) {
+        Ok(()) => Ok(Held { socket: strict }),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(Held { socket: bound(address, true)? }),
+        Err(error) => Err(error),
+    }
+}
+
 fn bound(address: SocketAddr, reuse_port: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // Lets a restart bind while connections of the last run are in TIME_WAIT.

@@ -5,6 +5,8 @@
 
 mod machine;
 mod process;
+mod tree;
 
 pub use machine::machine;
 pub use process::ProcessSampler;
+pub use tree::TreeSampler;

@@ -1,5 +1,6 @@
 //! Draws a run into a folder, to be looked at: a made-up one, which is not a measurement, or one that was measured.
-//! `cargo run -p brink-results --example report -- FOLDER [RUN]`.
+//! `cargo run -p brink-results --example report -- FOLDER [RUN]`, where RUN is a folder, or `many`, `mixed` or
+//! `everything` for other made-up ones.
 
 #[path = "../tests/it/fixtures.rs"]
 #[allow(dead_code, missing_docs, clippy::unwrap_used, reason = "shared with the tests, which use all of it")]
@@ -13,6 +14,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let dir = arguments.next().ok_or("name a folder")?;
     std::fs::create_dir_all(&dir)?;
     let run = match arguments.next() {
+        Some(name) if name == "everything" => {
+            store::write_result(dir.as_ref(), 1, &fixtures::everything())?;
+            store::read_run(dir.as_ref())?
+        }
+        Some(name) if name == "many" => fixtures::many(),
+        Some(name) if name == "mixed" => fixtures::mixed(),
         Some(measured) => store::read_run(measured.as_ref())?,
         None => made_up(&dir)?,
     };

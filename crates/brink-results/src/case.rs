@@ -56,10 +56,21 @@ pub enum Origin {
     Started,
     /// Already running at this address.
     Address {
-        /// Where it echoes, host:port.
+        /// Where it answers, host:port.
         address: String,
         /// Its control plane, if it was named.
         control: Option<String>,
+        /// Its process on this machine, which is sampled together with its children.
+        #[serde(default)]
+        pid: Option<u32>,
+    },
+    /// Any server, started by brink for this case with this command, and stopped after it.
+    Command {
+        /// Words as sh(1) would split them, without expansions; `{port}` stands for a free port.
+        command: String,
+        /// Where it listens, if it does not take a port.
+        #[serde(default)]
+        port: Option<u16>,
     },
 }
 
@@ -72,6 +83,15 @@ pub struct LoadCase {
     pub connections: u64,
     /// What is done with them.
     pub workload: Workload,
+    /// What is spoken on them.
+    #[serde(default)]
+    pub protocol: Protocol,
+    /// Requests in all, after the warm-up; null: as many as the window takes. `duration_ns` then bounds the time.
+    #[serde(default)]
+    pub requests: Option<u64>,
+    /// Of random arrivals.
+    #[serde(default)]
+    pub seed: u64,
     /// Bytes after the 40-byte header.
     pub payload_bytes: u32,
     /// Wait that each request asks for, in nanoseconds; null: the target's own applies.
@@ -103,7 +123,7 @@ pub struct LoadCase {
 }
 
 /// What is done with the connections once they are open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Workload {
     /// Keep them idle; each is verified by an echo after opening and again before closing.
@@ -116,17 +136,87 @@ pub enum Workload {
         /// Between a reply and the next request, in nanoseconds.
         think_ns: u64,
     },
+    /// Requests come due by a schedule, whatever the target does; each goes out on the next idle connection, and
+    /// its latency counts from when it was due.
+    Open {
+        /// Requests per second, over all connections.
+        rate_per_s: f64,
+        /// When they come due.
+        arrivals: Arrivals,
+    },
+    /// `requests` of them at once, over all connections, each taking its next as its reply comes: how long until
+    /// the last reply.
+    Burst,
+    /// Each connection connects, makes one request and closes, over and over.
+    Churn {
+        /// Between a close and the next connect, in nanoseconds.
+        think_ns: u64,
+    },
 }
+
+/// When the requests of an open loop come due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Arrivals {
+    /// Evenly spaced.
+    Fixed,
+    /// Independent of one another, at this mean rate.
+    Poisson,
+}
+
+/// What is spoken on the connections.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Protocol {
+    /// brink's frame; any server that sends back what it gets will do.
+    #[default]
+    Frame,
+    /// HTTP/1.1 over connections that are kept alive.
+    Http {
+        /// `GET`, `POST`, ..
+        method: String,
+        /// Path and query.
+        path: String,
+        /// The Host header.
+        host: String,
+        /// More headers, name and value.
+        headers: Vec<(String, String)>,
+        /// Whether requests have a body of `payload_bytes`.
+        body: bool,
+        /// Whether the reply's body must be that of the request.
+        echoes: bool,
+    },
+    /// Fixed bytes out, fixed bytes back.
+    Bytes {
+        /// What is sent, with `\r`, `\n`, `\t`, `\0`, `\` and `\xNN` for what cannot be typed.
+        send: String,
+        /// What must come back, written likewise.
+        expect: String,
+    },
+}
+
+/// brink's own HTTP target.
+const HTTP_MODEL: &str = "hyper";
 
 impl Case {
     /// The wait that each request asks for, in nanoseconds. `None` where it is drawn at random.
     #[must_use]
     pub fn asked_delay_ns(&self) -> Option<u64> {
-        match (self.load.delay_ns, self.target.delay) {
+        match (self.delay_of_path_ns().or(self.load.delay_ns), self.target.delay) {
             (Some(ns), _) => Some(ns),
             (None, Delay::Fixed(delay)) => u64::try_from(delay.as_nanos()).ok(),
             (None, _) => None,
         }
+    }
+
+    /// The wait in nanoseconds that the path `/delay/S` asks of brink's own HTTP target, whatever else is asked.
+    #[must_use]
+    pub fn delay_of_path_ns(&self) -> Option<u64> {
+        let Protocol::Http { path, .. } = &self.load.protocol else { return None };
+        let path = path.split('?').next().unwrap_or_default();
+        let seconds: f64 = path.strip_prefix("/delay/")?.parse().ok()?;
+        let is_own = self.target.model == HTTP_MODEL && (0.0..=3600.0).contains(&seconds);
+        is_own.then_some((seconds * 1e9).round() as u64)
     }
 }
 
@@ -137,6 +227,9 @@ impl Workload {
         match self {
             Self::Hold { .. } => "hold",
             Self::Closed { .. } => "closed",
+            Self::Open { .. } => "open",
+            Self::Burst => "burst",
+            Self::Churn { .. } => "churn",
         }
     }
 }

@@ -3,11 +3,16 @@
 //! Decides what is drawn, not how: `panel` draws. A result that is not valid is drawn hollow and off the line.
 
 pub mod axis;
+mod loads;
 pub mod panel;
+mod stroke;
 pub mod theme;
 
+pub use loads::{delay_error, makespan};
+
+use crate::answer::naming::Names;
 use crate::answer::ordered;
-use crate::answer::table::{self, printable};
+use crate::answer::table;
 use crate::charts::axis::{Axis, Unit};
 use crate::charts::panel::{Colour, Line, Panel, Point, Series};
 use crate::schema::{CaseResult, EndMemory, Latency, Plateau, Slope, Verdict};
@@ -26,21 +31,26 @@ impl Figure {
     /// One SVG per panel, for a page that defines the colours of [`theme`] as CSS variables.
     #[must_use]
     pub fn inline(&self) -> Vec<String> {
-        self.panels.iter().map(|panel| theme::inline(&panel.draw(), &panel.title)).collect()
+        self.panels.iter().map(|panel| theme::inline(&panel.draw(), &panel.title, panel.height())).collect()
     }
 
     /// All panels in a row as one SVG file on white, with fixed colours.
     #[must_use]
     pub fn standalone(&self) -> String {
         let drawn: Vec<String> = self.panels.iter().map(Panel::draw).collect();
-        theme::standalone(&drawn, &self.title)
+        let height = self.panels.iter().map(Panel::height).max().unwrap_or(0);
+        theme::standalone(&drawn, &self.title, height)
     }
 }
 
-/// Every chart of a run, in the order in which a report shows them.
+/// Every chart of a run, in the order in which a report shows them. What only some workloads and targets have is
+/// left out where there is none.
 #[must_use]
 pub fn all(run: &RunData) -> Vec<Figure> {
-    vec![memory(run), memory_per_connection(run), latency(run), throughput(run)]
+    let mut all = vec![memory(run), memory_per_connection(run), latency(run), throughput(run)];
+    all.extend(delay_error(run));
+    all.extend(makespan(run));
+    all
 }
 
 /// User memory of both ends against open connections: the plateaus of each label's largest case as a
@@ -82,10 +92,10 @@ fn plateaus(result: &CaseResult, plateaus: &[Plateau], bytes: fn(&Plateau) -> Op
 /// The slopes with their 95% intervals, of the largest case of each label, a valid one if it has any.
 #[must_use]
 pub fn memory_per_connection(run: &RunData) -> Figure {
-    let groups = by_label(run);
-    let labels: Vec<String> = groups.iter().map(|g| printable(g[0].case.target.label.as_str())).collect();
+    let groups = by_name(run);
+    let labels: Vec<String> = groups.iter().map(|group| group.0.clone()).collect();
     let end = |title: &str, what: &str, slope: fn(&CaseResult) -> Option<Slope>| {
-        let one = |(row, results): (usize, &Vec<&CaseResult>)| {
+        let one = |(row, (_, results)): (usize, &(String, Vec<&CaseResult>))| {
             let largest = results.iter().map(|r| (is_valid(r), r.connections.opened)).max();
             let point = |r: &&CaseResult| {
                 let slope = slope(r)?;
@@ -169,20 +179,37 @@ pub fn throughput(run: &RunData) -> Figure {
     }
 }
 
+/// Most references that the legend names one by one.
+const NAMED_MAX: usize = 4;
+
 /// Adds what the measured series are to be seen against, dashed: one line where all labels agree on it
 /// to a thousandth, else one for each.
 fn with_reference(mut all: Vec<Series>, references: Vec<Series>, name: &str) -> Vec<Series> {
     let mut shared: Vec<Point> = references.iter().flat_map(|s| s.points.iter().cloned()).collect();
+    if shared.is_empty() {
+        return all;
+    }
     shared.sort_by(|a, b| a.x.total_cmp(&b.x).then(a.y.total_cmp(&b.y)));
     if shared.windows(2).all(|w| w[0].x != w[1].x || w[1].y - w[0].y <= 1e-3 * w[1].y) {
         shared.dedup_by(|a, b| a.x == b.x);
         let label = name.to_owned();
-        all.push(Series { label, colour: Colour::Ink, line: Line::Dashed, in_legend: true, points: shared });
+        // Points of loads that have nothing to do with each other are not joined: some label must have them all.
+        let is_one =
+            references.iter().any(|s| shared.iter().all(|p| s.points.iter().any(|own| own.x == p.x)));
+        let line = if is_one { Line::Dashed } else { Line::None };
+        all.push(Series { label, colour: Colour::Ink, line, in_legend: true, points: shared });
     } else {
-        let dashed = |s: Series| Series { label: format!("{} {name}", s.label), line: Line::Dashed, ..s };
+        let references: Vec<Series> = references.into_iter().filter(|s| !s.points.is_empty()).collect();
+        let in_legend = references.len() <= NAMED_MAX;
+        let dashed =
+            |s: Series| Series { label: format!("{} {name}", s.label), line: Line::Dashed, in_legend, ..s };
         all.extend(references.into_iter().map(dashed));
+        if !in_legend {
+            let label = format!("{name}, each in its colour");
+            let points = Vec::new();
+            all.push(Series { label, colour: Colour::Ink, line: Line::Dashed, in_legend: true, points });
+        }
     }
-    all.retain(|s| s.line != Line::Dashed || !s.points.is_empty());
     all
 }
 
@@ -196,24 +223,26 @@ fn is_valid(result: &CaseResult) -> bool {
     result.validity.verdict == Verdict::Valid
 }
 
-/// Results by label, each sorted by connections.
-fn by_label(run: &RunData) -> Vec<Vec<&CaseResult>> {
-    let mut groups: Vec<Vec<&CaseResult>> = Vec::new();
-    for result in ordered(&run.results) {
+/// Results by name among the others of the run, each sorted by connections.
+fn by_name(run: &RunData) -> Vec<(String, Vec<&CaseResult>)> {
+    let results = ordered(&run.results);
+    let names = Names::new(results.iter().copied());
+    let mut groups: Vec<(String, Vec<&CaseResult>)> = Vec::new();
+    for result in results {
+        let name = names.of(result);
         match groups.last_mut() {
-            Some(group) if group[0].case.target.label == result.case.target.label => group.push(result),
-            _ => groups.push(vec![result]),
+            Some(group) if group.0 == name => group.1.push(result),
+            _ => groups.push((name, vec![result])),
         }
     }
     groups
 }
 
-/// A series for each label: the points on its line, and loose ones beside it.
+/// A series for each name: the points on its line, and loose ones beside it.
 fn series(run: &RunData, points: impl Fn(&[&CaseResult]) -> (Vec<Point>, Vec<Point>)) -> Vec<Series> {
     let mut all = Vec::new();
-    for (i, results) in by_label(run).iter().enumerate() {
-        let label = printable(&results[0].case.target.label);
-        let (on_line, loose) = points(results);
+    for (i, (label, results)) in by_name(run).into_iter().enumerate() {
+        let (on_line, loose) = points(&results);
         let colour = Colour::Series(i);
         all.push(Series {
             label: label.clone(),
@@ -229,7 +258,7 @@ fn series(run: &RunData, points: impl Fn(&[&CaseResult]) -> (Vec<Point>, Vec<Poi
     all
 }
 
-/// A series for each label with one point for each result.
+/// A series for each name with one point for each result.
 fn per_result(run: &RunData, value: &dyn Fn(&CaseResult) -> Option<f64>) -> Vec<Series> {
     let point = |r: &&CaseResult| Some(Point::new(r.case.load.connections as f64, value(r)?, is_valid(r)));
     series(run, |results| (results.iter().filter_map(point).collect(), Vec::new()))

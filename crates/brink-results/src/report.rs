@@ -47,6 +47,7 @@ fn body(run: &RunData) -> Markup {
             @for chart in charts::all(run) { (figure(&chart)) }
         }
         (sections::table(run))
+        (sections::details(run))
         (sections::failure_points(run))
         (sections::machines(run))
         (sections::method(run))

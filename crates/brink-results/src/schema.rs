@@ -50,6 +50,10 @@ pub struct CaseResult {
     pub latency_ns: Option<Latency>,
     /// Wait that happened less wait asked; null where the target does not say.
     pub delay_error_ns: Option<DelayError>,
+    /// How late requests of an open loop went out although a connection was idle; null for other workloads.
+    #[serde(default)]
+    pub schedule_lag_ns: Option<DelayError>,
+    /// From the first request to the last reply, where the number of requests is fixed.
     pub makespan_ns: Option<u64>,
     pub usage: Usage,
     pub memory_per_connection: MemoryPerConnection,
@@ -82,6 +86,9 @@ pub struct EndFacts {
     #[serde(flatten)]
     pub machine: Machine,
     pub limits: Vec<LimitReading>,
+    /// How far calibrated CPU work was off when it was tried out: (took - asked) / asked. Only of a brink target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work_error_ratio: Option<f64>,
 }
 
 /// Whether the figures may be believed.
@@ -125,6 +132,10 @@ pub struct Connections {
     pub closed_early: u64,
     pub live_at_end: u64,
     pub peak_live: u64,
+    /// Times that a connection which had opened was closed in good order and opened again: by the workload
+    /// (churn), or because the server announced that it closes.
+    #[serde(default)]
+    pub reopened: u64,
     /// Opened and verified per second of opening, pauses for sampling left out.
     pub connect_per_s: Option<f64>,
     /// From connect(2) until the connection is established.
@@ -150,10 +161,22 @@ pub struct Requests {
     pub intended: u64,
     /// Of these, answered and verified, whenever the answer came.
     pub completed: u64,
-    /// Of these, not.
+    /// Of these, sent and not answered as they should be.
     pub failed: u64,
+    /// Of the failed, those answered in HTTP with a status outside 200..=299.
+    #[serde(default)]
+    pub non_2xx: u64,
+    /// Of these, due and never sent: no connection was idle in time. `intended = completed + failed + not_sent`.
+    #[serde(default)]
+    pub not_sent: u64,
+    /// Most requests that were due and waited for an idle connection, at one time.
+    #[serde(default)]
+    pub backlog_peak: u64,
     /// Replies that arrived within the window, per second.
     pub per_s: Option<f64>,
+    /// What an open loop intended; null for other workloads.
+    #[serde(default)]
+    pub per_s_intended: Option<f64>,
     /// What the delay allows: connections / (delay + think time); null where the delay is zero or unknown.
     pub per_s_ceiling: Option<f64>,
     /// Length of the window as it was, in seconds.
@@ -185,6 +208,8 @@ pub enum LatencyFrom {
     Due,
     /// When it was sent (closed loop: a stalled target also stalls the asking).
     Sent,
+    /// When its connection began to be made (churn).
+    Connect,
 }
 
 /// How far the waits were off, by size.
@@ -234,6 +259,9 @@ pub struct EndSample {
     pub live: Option<u64>,
     /// Requests this end counts as answered since it began.
     pub requests: Option<u64>,
+    /// The processes one by one, where there are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workers: Vec<brink_wire::control::ProcessUsage>,
 }
 
 /// A machine at one instant.

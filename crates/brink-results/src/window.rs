@@ -2,6 +2,8 @@
 //!
 //! Pure, and reads only a result. Must not judge: `verdict` does.
 
+use brink_wire::control::ProcessUsage;
+
 use crate::schema::{CaseResult, EndFacts, EndSample};
 
 /// When the measuring window began and ended, in seconds since the case began. From the phase marks;
@@ -63,15 +65,71 @@ pub fn user_bytes_max(samples: &[EndSample], span: (f64, f64)) -> Option<u64> {
     within(samples, span).filter_map(|s| s.user_bytes).max()
 }
 
-/// CPU seconds, user and system, for each request answered between the first and the last sample in
-/// the span. `None` with fewer than two samples that know both, or without a request between them.
+/// CPU seconds of the target, user and system, for each request answered between its first and its last sample in
+/// the window. Counted by the target; by the client, at the same times, where the target does not count (a foreign
+/// one). `None` with fewer than two samples, or without a request between them.
 #[must_use]
-pub fn cpu_s_per_request(samples: &[EndSample], span: (f64, f64)) -> Option<f64> {
-    let mut known = within(samples, span).filter_map(|s| Some((s.cpu_s?, s.requests?)));
+pub fn target_cpu_s_per_request(result: &CaseResult) -> Option<f64> {
+    let mut known =
+        within(&result.usage.target, span(result)?).filter_map(|s| Some((s.t_s, s.cpu_s?, s.requests)));
     let first = known.next()?;
     let last = known.last()?;
-    let requests = last.1.checked_sub(first.1).filter(|count| *count > 0)?;
-    Some((last.0 - first.0) / requests as f64)
+    let requests = match (first.2, last.2) {
+        (Some(first), Some(last)) => last.checked_sub(first)? as f64,
+        _ => answered_by(&result.usage.client, last.0)? - answered_by(&result.usage.client, first.0)?,
+    };
+    (requests > 0.0).then(|| (last.1 - first.1) / requests)
+}
+
+/// Requests counted up to an instant, off the straight line between the samples on either side of it.
+fn answered_by(samples: &[EndSample], t_s: f64) -> Option<f64> {
+    let (low, high) = replies_at(samples, t_s, 0.0)?;
+    Some((low + high) / 2.0)
+}
+
+/// What one of several serving processes used in the window.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorkerUsage {
+    /// Which.
+    pub pid: u32,
+    /// Most connections it counted as open.
+    pub live: Option<u64>,
+    /// Most user memory.
+    pub user_bytes: Option<u64>,
+    /// Most threads.
+    pub threads: Option<u64>,
+    /// CPU seconds per second.
+    pub cpu_per_s: Option<f64>,
+}
+
+/// The target's processes one by one, by pid; empty where it has one only, or none was sampled in the window.
+#[must_use]
+pub fn workers(result: &CaseResult) -> Vec<WorkerUsage> {
+    let Some(span) = span(result) else {
+        return Vec::new();
+    };
+    let samples: Vec<&EndSample> =
+        within(&result.usage.target, span).filter(|s| s.workers.len() > 1).collect();
+    let mut pids: Vec<u32> = samples.iter().flat_map(|s| &s.workers).map(|w| w.pid).collect();
+    pids.sort_unstable();
+    pids.dedup();
+    let one = |pid: u32| {
+        let own = || {
+            samples.iter().flat_map(|s| s.workers.iter().map(|w| (s.t_s, w))).filter(move |w| w.1.pid == pid)
+        };
+        let most = |pick: fn(&ProcessUsage) -> Option<u64>| own().filter_map(|w| pick(w.1)).max();
+        let as_end =
+            |(t_s, w): (f64, &ProcessUsage)| EndSample { t_s, cpu_s: w.cpu_s, ..EndSample::default() };
+        let cpu: Vec<EndSample> = own().map(as_end).collect();
+        WorkerUsage {
+            pid,
+            live: most(|w| w.live),
+            user_bytes: most(|w| w.user_bytes),
+            threads: most(|w| w.threads),
+            cpu_per_s: cpu_per_s(&cpu, span),
+        }
+    };
+    pids.into_iter().map(one).collect()
 }
 
 fn within(samples: &[EndSample], (start, end): (f64, f64)) -> impl Iterator<Item = &EndSample> {

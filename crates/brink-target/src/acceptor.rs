@@ -6,7 +6,7 @@
 
 use std::io;
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -70,10 +70,6 @@ impl Acceptor {
         };
         let spare = Some(open_spare()?);
         Ok(Self { listener, flags, spare, counters, pace: Pace::default() })
-    }
-
-    pub(crate) fn listener(&self) -> &TcpListener {
-        &self.listener
     }
 
     /// Takes the next connection, or refuses it.
@@ -207,6 +203,12 @@ impl Acceptor {
 
     fn count(&self, error: Errno) {
         self.counters.refuse("accept", &brink_host::errno::name(&error.into()));
+    }
+}
+
+impl AsRawFd for Acceptor {
+    fn as_raw_fd(&self) -> RawFd {
+        self.listener.as_raw_fd()
     }
 }
 

@@ -24,11 +24,17 @@ pub(crate) struct Asked {
 impl Own {
     /// What `header` asks for.
     pub(crate) fn asked(&self, header: &Header, draws: &mut Draws) -> Asked {
-        let delay = match header.delay_ns {
+        self.filled_in(header.delay_ns, header.work_us, draws)
+    }
+
+    /// What is asked with these values, of which [`DELAY_OF_TARGET`] and [`WORK_OF_TARGET`] mean our own.
+    pub(crate) fn filled_in(&self, delay_ns: u64, work_us: u32, draws: &mut Draws) -> Asked {
+        let delay = match delay_ns {
             DELAY_OF_TARGET => draws.delay(self.delay),
             ns => Duration::from_nanos(ns),
         };
-        Asked { delay, work_us: self.work_us(header) }
+        let work_us = if work_us == WORK_OF_TARGET { self.work_us } else { work_us };
+        Asked { delay, work_us }
     }
 
     /// Whether the reply can go at once, whatever is drawn.
@@ -37,11 +43,11 @@ impl Own {
             DELAY_OF_TARGET => self.delay.max().is_zero(),
             ns => ns == 0,
         };
-        no_delay && self.work_us(header) == 0
-    }
-
-    fn work_us(&self, header: &Header) -> u32 {
-        if header.work_us == WORK_OF_TARGET { self.work_us } else { header.work_us }
+        let no_work = match header.work_us {
+            WORK_OF_TARGET => self.work_us == 0,
+            us => us == 0,
+        };
+        no_delay && no_work
     }
 }
 

@@ -103,6 +103,11 @@ impl Open {
         &self.place.context
     }
 
+    /// For what goes on beside the connection, on another thread.
+    pub(crate) fn shared_context(&self) -> Arc<Context> {
+        Arc::clone(&self.place.context)
+    }
+
     /// One more request was answered.
     pub(crate) fn answered(&self) {
         self.context().counters.answered(self.shard(), 1);

@@ -1,9 +1,12 @@
 //! The control plane: what a target tells about itself over HTTP, on a thread and port of
-//! its own, so that asking does not disturb serving.
+//! its own, so that asking does not disturb serving. What it tells comes from [`Answers`]:
+//! of one process that serves, or of a supervisor that asks several.
 //!
-//! Must not touch the model's connections; it reads counters and /proc.
+//! Must not touch the model's connections.
 
 mod answer;
+mod metrics;
+mod own;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -12,7 +15,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use brink_wire::control::Ready;
+use brink_wire::control::{Info, LimitReading, TargetUsage};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -21,8 +24,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use self::answer::Desk;
-use crate::counters::Counters;
-use crate::options::Options;
+pub(crate) use self::own::OwnProcess;
 use crate::stop::Stop;
 
 /// Waiting clients of the control plane: a handful is plenty.
@@ -33,58 +35,98 @@ const CONNECTIONS_MAX: usize = 64;
 const PAUSE: Duration = Duration::from_millis(100);
 /// For answers under way when the target ends.
 const END_MAX: Duration = Duration::from_millis(250);
+/// For the one thread on which answers are made that block: always.
+const KEEP_ALIVE: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// What a control plane tells. Asked from one thread at a time.
+pub trait Answers: Send + Sync + 'static {
+    /// `GET /v1/info`.
+    fn info(&self) -> Info;
+    /// `GET /v1/usage` and `/metrics`.
+    fn usage(&self) -> TargetUsage;
+    /// `GET /v1/limits`.
+    fn limits(&self) -> Vec<LimitReading>;
+    /// Whether making an answer may block (on other processes, say). It is then made on a second
+    /// thread, so that other clients are served meanwhile; else on the one that serves them.
+    fn may_block(&self) -> bool {
+        true
+    }
+}
 
 /// Bound, not yet serving.
 #[derive(Debug)]
-pub(crate) struct ControlPlane {
+pub struct ControlPlane {
     listener: TcpListener,
     address: SocketAddr,
 }
 
 /// Serving.
 #[derive(Debug)]
-pub(crate) struct Running {
+pub struct Running {
     ending: watch::Sender<bool>,
     thread: JoinHandle<()>,
 }
 
 impl ControlPlane {
-    pub(crate) fn bind(address: SocketAddr) -> io::Result<Self> {
+    /// Binds and listens; clients wait until it is started.
+    ///
+    /// # Errors
+    /// What the kernel says where an address cannot be bound, `EADDRINUSE` above all.
+    pub fn bind(address: SocketAddr) -> io::Result<Self> {
         let mut listeners = brink_host::socket::listen(address, BACKLOG, 1)?;
         let listener = listeners.pop().ok_or_else(|| io::Error::other("no listener was made"))?;
         listener.set_nonblocking(true)?;
         Ok(Self { address: listener.local_addr()?, listener })
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
+    /// Where it listens, with the port that the kernel chose.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Begins to serve on a thread of its own.
-    pub(crate) fn start(
-        self,
-        options: &Options,
-        ready: &Ready,
-        counters: &Counters,
-        stop: &Stop,
-    ) -> io::Result<Running> {
-        let desk = Arc::new(Desk::new(options, ready, counters, stop));
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    /// Begins to serve on a thread of its own. With a `token`, whoever does not present it is told
+    /// nothing. `POST /v1/stop` requests `stop`.
+    ///
+    /// # Errors
+    /// If a thread or the runtime's descriptors cannot be had.
+    pub fn start(self, answers: Arc<dyn Answers>, token: Option<String>, stop: &Stop) -> io::Result<Running> {
+        let may_block = answers.may_block();
+        let desk = Arc::new(Desk::new(answers, token, stop));
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .max_blocking_threads(1)
+            .thread_keep_alive(KEEP_ALIVE)
+            .thread_name("control-answers")
+            .enable_all()
+            .build()?;
+        if may_block {
+            // Made now, since later tokio would panic where it cannot be; in a task, for the same reason.
+            let first = runtime.block_on(runtime.spawn(async { tokio::task::spawn_blocking(|| ()).await }));
+            if !matches!(first, Ok(Ok(()))) {
+                return Err(io::Error::other("cannot make the thread of the control plane's answers"));
+            }
+        }
         let listener = {
             let _entered = runtime.enter();
             tokio::net::TcpListener::from_std(self.listener)?
         };
         let (ending, ended) = watch::channel(false);
-        let thread = std::thread::Builder::new()
-            .name("control".to_owned())
-            .spawn(move || runtime.block_on(serve(&listener, &desk, ended)))?;
+        let serve = move || {
+            runtime.block_on(serve(&listener, &desk, ended));
+            // An answer that still blocks ends with the process.
+            runtime.shutdown_background();
+        };
+        let thread = std::thread::Builder::new().name("control".to_owned()).spawn(serve)?;
         Ok(Running { ending, thread })
     }
 }
 
 impl Running {
-    /// Lets answers under way finish, and ends.
-    pub(crate) fn end(self) -> io::Result<()> {
+    /// Lets answers under way finish, within a quarter of a second, and ends.
+    ///
+    /// # Errors
+    /// If its thread panicked.
+    pub fn end(self) -> io::Result<()> {
         self.ending.send_replace(true);
         self.thread.join().map_err(|_| io::Error::other("the control plane's thread panicked"))
     }
@@ -114,7 +156,7 @@ async fn serve(listener: &tokio::net::TcpListener, desk: &Arc<Desk>, ending: wat
 async fn converse(stream: TcpStream, desk: Arc<Desk>, mut ended: watch::Receiver<bool>) {
     let service = service_fn(|request| {
         let desk = Arc::clone(&desk);
-        async move { Ok::<_, std::convert::Infallible>(desk.answer(&request)) }
+        async move { Ok::<_, std::convert::Infallible>(desk.answer(&request).await) }
     });
     let mut connection = pin!(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
     // An error here is the client's: it sent no HTTP, or left. There is nobody to tell.

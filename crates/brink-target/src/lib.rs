@@ -9,7 +9,7 @@
 mod acceptor;
 mod asked;
 mod context;
-mod control;
+pub mod control;
 mod counters;
 mod headroom;
 pub mod models;
@@ -20,7 +20,7 @@ mod work;
 
 pub use context::Serve;
 pub use counters::Counters;
-pub use models::{MODELS, Model, Transport, find};
+pub use models::{AtOnce, MODELS, Model, Threads, Transport, find};
 pub use options::Options;
 pub use run::run;
 pub use stop::Stop;

@@ -18,18 +18,21 @@ pub struct Options {
     pub control: Option<SocketAddr>,
     /// What the control plane's clients must present. Needed where it is not on loopback.
     pub token: Option<String>,
-    /// Threads that run the model. `threads` has one that accepts, whatever this says.
+    /// Threads that run the model. Means nothing to a model that takes no number of them.
     pub threads: u32,
     /// Wait where a request asks for the target's own.
     pub delay: Delay,
     /// CPU work where a request asks for the target's own, in microseconds.
     pub work_us: u32,
-    /// Stack of a connection's thread, in bytes, for models that have one.
+    /// Stack of a thread that blocks, in bytes, for models that have own stacks.
     pub stack_bytes: u64,
     /// Asked of listen(2).
     pub backlog: u32,
     /// Its own bound on connections.
     pub connections_max: Option<u64>,
+    /// Whether other processes serve the same port (SO_REUSEPORT). An address in use is then no
+    /// error, so whoever starts them must have made sure that the port is theirs.
+    pub shares_port: bool,
 }
 
 impl Options {
@@ -58,6 +61,15 @@ impl Options {
 
     /// Threads that the model really runs on, apart from those of connections.
     pub(crate) fn model_threads(&self) -> u32 {
-        if self.model.has_connection_thread { 1 } else { self.threads }
+        if self.model.threads.takes_number() { self.threads } else { 1 }
+    }
+
+    /// The stack of a thread as the standard library takes it.
+    ///
+    /// # Errors
+    /// `InvalidInput` where this machine's addresses cannot count it.
+    pub(crate) fn stack_len(&self) -> io::Result<usize> {
+        usize::try_from(self.stack_bytes)
+            .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "stack size is over the address space"))
     }
 }

@@ -3,11 +3,13 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use brink_host::socket;
 use brink_wire::control::{self, Ready};
 
 use crate::context::Serve;
-use crate::control::ControlPlane;
+use crate::control::{ControlPlane, OwnProcess};
 use crate::counters::Counters;
 use crate::options::Options;
 use crate::stop::Stop;
@@ -26,7 +28,8 @@ pub fn run(
 ) -> io::Result<control::Counters> {
     options.check()?;
     let listeners = if options.model.has_listener_per_thread { options.threads as usize } else { 1 };
-    let listeners = brink_host::socket::listen(options.listen, options.backlog, listeners)
+    let listen = if options.shares_port { socket::listen_beside } else { socket::listen };
+    let listeners = listen(options.listen, options.backlog, listeners)
         .map_err(|error| cannot_listen("cannot listen", options.listen, &error))?;
     let address = match listeners.first() {
         Some(listener) => listener.local_addr()?,
@@ -49,7 +52,12 @@ pub fn run(
     };
     let counters = Counters::new(options.connections_max);
     let work = Work::calibrate();
-    let control = control.map(|plane| plane.start(options, &ready, &counters, stop)).transpose()?;
+    let control = control
+        .map(|plane| {
+            let own = OwnProcess::new(options, &ready, &counters, work);
+            plane.start(Arc::new(own), options.token.clone(), stop)
+        })
+        .transpose()?;
     on_ready(&ready);
     let served = (options.model.serve)(Serve { listeners, stop, counters: &counters, options, work });
     let ended = control.map_or(Ok(()), crate::control::Running::end);

@@ -46,6 +46,10 @@ pub struct Info {
     pub backlog: u32,
     /// Its own bound on connections, if one was set.
     pub connections_max: Option<u64>,
+    /// How far calibrated CPU work was off when it was tried out right after calibrating: (took - asked) / asked,
+    /// the median of several tries. `None`: not tried.
+    #[serde(default)]
+    pub work_error_ratio: Option<f64>,
     /// The machine it runs on.
     pub machine: Machine,
     /// Limits as the target's process meets them.
@@ -97,8 +101,20 @@ pub struct TargetUsage {
     pub processes: Vec<ProcessUsage>,
     /// The whole machine.
     pub machine: MachineUsage,
-    /// What the model counted.
+    /// What the model counted, over all processes; what a worker that died had counted stays in.
     pub counters: Counters,
+    /// Serving processes that ended although nobody asked them to.
+    #[serde(default)]
+    pub dead_workers: Vec<DeadWorker>,
+}
+
+/// A serving process that ended although nobody asked it to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadWorker {
+    /// Which.
+    pub pid: u32,
+    /// How it ended: `signal: 9 (SIGKILL)`, `exit status: 1`.
+    pub how: String,
 }
 
 /// One process at one instant. A figure that could not be read is `None`.
@@ -122,6 +138,12 @@ pub struct ProcessUsage {
     pub cpu_s: Option<f64>,
     /// Context switches that the threads asked for, summed over live threads where cheap, else `None`.
     pub context_switches: Option<u64>,
+    /// Connections it counts as open; known only of a brink target's own processes.
+    #[serde(default)]
+    pub live: Option<u64>,
+    /// Requests it counts as answered; known only of a brink target's own processes.
+    #[serde(default)]
+    pub requests: Option<u64>,
 }
 
 /// One machine at one instant, as proc(5) tells it. A figure that could not be read is `None`.
@@ -182,7 +204,7 @@ pub struct Counters {
 /// Failures of one kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
-    /// What was being done: `accept`, `spawn`, `register`, `read`, `write`, `frame`.
+    /// What was being done: `accept`, `spawn`, `register`, `read`, `write`, `frame`, `http`, `offload`, `worker`.
     pub phase: String,
     /// Errno by name (`EMFILE`), or a name of our own in lower case (`oversize`, `max_connections`).
     pub error: String,

@@ -5,8 +5,10 @@
 
 pub mod control;
 pub mod delay;
+pub mod escape;
 pub mod frame;
 pub mod frame_buffer;
+pub mod http_reply;
 pub mod payload;
 pub mod reply_decoder;
 pub mod value;

@@ -86,6 +86,7 @@ impl Context {
             requests: Requests::default(),
             latency_ns: None,
             delay_error_ns: None,
+            schedule_lag_ns: None,
             makespan_ns: None,
             usage: Usage::default(),
             memory_per_connection: MemoryPerConnection::default(),
@@ -120,13 +121,16 @@ impl Context {
         result.memory_per_connection = memory;
         result.connections = connections(&outcome);
         result.requests = requests(&outcome, &result.case, target_waits);
-        match hdr::latency(&outcome.latency, LatencyFrom::Sent) {
+        let from = latency_from(result.case.load.workload);
+        match hdr::latency(&outcome.samples.latency, from) {
             Ok(latency) => result.latency_ns = latency,
             Err(error) => {
                 remarks.push(format!("latency_ns is null: its histogram cannot be written: {error}"))
             }
         }
-        result.delay_error_ns = hdr::delay_error(&outcome.delay_error);
+        result.delay_error_ns = hdr::delay_error(&outcome.samples.delay_error);
+        result.schedule_lag_ns = hdr::delay_error(&outcome.samples.schedule_lag);
+        result.makespan_ns = outcome.makespan.and_then(|makespan| u64::try_from(makespan.as_nanos()).ok());
         result.usage = usage;
         result.failures = failures;
         result.target_counters = counters;
@@ -139,45 +143,78 @@ impl Context {
 
 fn connections(outcome: &Outcome) -> Connections {
     let opening_s = outcome.opening.as_secs_f64();
+    let samples = &outcome.samples;
     Connections {
         requested: outcome.requested,
-        opened: outcome.opened,
-        failed: outcome.failed,
-        not_attempted: outcome.not_attempted,
-        closed_early: outcome.closed_early,
-        live_at_end: outcome.live_at_end,
+        opened: samples.opened,
+        failed: samples.failed,
+        not_attempted: samples.not_attempted,
+        closed_early: samples.closed_early,
+        live_at_end: samples.live_at_end,
         peak_live: outcome.peak_live,
-        connect_per_s: (opening_s > 0.0 && outcome.opened > 0).then(|| outcome.opened as f64 / opening_s),
-        connect_latency_ns: hdr::connect_latency(&outcome.connect_latency),
+        reopened: samples.reopened,
+        connect_per_s: (opening_s > 0.0 && samples.opened > 0).then(|| samples.opened as f64 / opening_s),
+        connect_latency_ns: hdr::connect_latency(&samples.connect_latency),
     }
 }
 
 fn requests(outcome: &Outcome, case: &Case, target_waits: bool) -> Requests {
     let window_s = outcome.window.as_secs_f64();
     let makes_requests = !matches!(case.load.workload, Workload::Hold { heartbeat_ns: None });
+    let samples = &outcome.samples;
     Requests {
-        intended: outcome.requests_intended,
-        completed: outcome.requests_completed,
-        failed: outcome.requests_failed,
-        per_s: (window_s > 0.0 && makes_requests).then(|| outcome.completed_in_window as f64 / window_s),
-        per_s_ceiling: ceiling(case, outcome.opened).filter(|_| target_waits),
+        intended: samples.requests_intended,
+        completed: samples.requests_completed,
+        failed: samples.requests_failed,
+        non_2xx: samples.requests_non_2xx,
+        not_sent: samples.requests_not_sent,
+        backlog_peak: samples.backlog_peak,
+        per_s: (window_s > 0.0 && makes_requests).then(|| samples.completed_in_window as f64 / window_s),
+        per_s_intended: match case.load.workload {
+            Workload::Open { rate_per_s, .. } => Some(rate_per_s),
+            _ => None,
+        },
+        per_s_ceiling: ceiling(case, samples.opened).filter(|_| target_waits),
         window_s,
     }
 }
 
-/// What the arithmetic of the workload allows: open connections / (delay + think time), or one
-/// request per heartbeat. Nothing where neither waits, or where the target's wait is unknown.
+/// What the arithmetic of the workload allows: open connections / (delay + think time), no more than those waits
+/// that target and engine can have going at once / delay; one request per heartbeat; the rate of an open loop.
+/// Nothing where neither waits, where the target's wait is unknown, or where all goes out at once.
 fn ceiling(case: &Case, connections: u64) -> Option<f64> {
-    let delay_s = match case.load.delay_ns {
+    let delay_s = match case.delay_of_path_ns().or(case.load.delay_ns) {
         Some(ns) => ns as f64 / 1e9,
-        None if case.target.model == "foreign" => return None,
+        None if brink_target::find(&case.target.model).is_none() => return None,
         None => case.target.delay.mean().as_secs_f64(),
     };
-    let cycle_s = match case.load.workload {
-        Workload::Closed { think_ns } => delay_s + think_ns as f64 / 1e9,
-        Workload::Hold { heartbeat_ns } => heartbeat_ns? as f64 / 1e9,
+    let target = brink_target::find(&case.target.model);
+    let waits = target.and_then(|row| row.waits_at_once(case.target.threads));
+    let waits = waits.map(|waits| waits * u64::from(case.target.processes));
+    let lanes = brink_client::find(&case.load.engine).and_then(|row| row.requests_at_once(case.load.threads));
+    let at_once = waits.into_iter().chain(lanes).min().map_or(f64::INFINITY, |at_once| at_once as f64);
+    let per_s = |think_ns: u64| {
+        let cycle_s = delay_s + think_ns as f64 / 1e9;
+        let by_connections = if cycle_s > 0.0 { connections as f64 / cycle_s } else { f64::INFINITY };
+        let by_waits = if delay_s > 0.0 { at_once / delay_s } else { f64::INFINITY };
+        by_connections.min(by_waits)
     };
-    (cycle_s > 0.0).then(|| connections as f64 / cycle_s)
+    let ceiling = match case.load.workload {
+        Workload::Closed { think_ns } | Workload::Churn { think_ns } => per_s(think_ns),
+        Workload::Hold { heartbeat_ns } => connections as f64 / (heartbeat_ns? as f64 / 1e9),
+        Workload::Open { rate_per_s, .. } => per_s(0).min(rate_per_s),
+        Workload::Burst => return None,
+    };
+    ceiling.is_finite().then_some(ceiling)
+}
+
+/// Where the clock of a request starts.
+fn latency_from(workload: Workload) -> LatencyFrom {
+    match workload {
+        Workload::Open { .. } => LatencyFrom::Due,
+        Workload::Churn { .. } => LatencyFrom::Connect,
+        Workload::Hold { .. } | Workload::Closed { .. } | Workload::Burst => LatencyFrom::Sent,
+    }
 }
 
 /// The failures of both ends, as they were observed.
@@ -191,14 +228,14 @@ fn failures(outcome: &Outcome, counters: Option<&Counters>, target_died: bool, w
             first
         }
     };
-    let client = outcome.failures.iter().map(|failure| Failure {
+    let client = outcome.samples.failures.iter().map(|failure| Failure {
         end: End::Client,
         phase: failure.phase.to_owned(),
         errno: failure.errno.clone(),
         count: failure.count,
         first_at_connections: reached(failure.first_at_connections),
     });
-    let first_client = outcome.failures.iter().map(|failure| failure.first_at_connections).min();
+    let first_client = outcome.samples.failures.iter().map(|failure| failure.first_at_connections).min();
     let target = counters.into_iter().flat_map(|counters| &counters.refusals).map(|refusal| Failure {
         end: End::Target,
         phase: refusal.phase.clone(),

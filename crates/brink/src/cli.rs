@@ -2,6 +2,8 @@
 //!
 //! Defaults that depend on the machine or on other flags are filled in by `plan`.
 
+mod values;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,10 +11,11 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use brink_wire::delay::Delay;
-use brink_wire::frame::{DELAY_NS_MAX, PAYLOAD_LEN_MAX, WORK_US_MAX};
-use brink_wire::value;
+use serde::Deserialize;
 
-use crate::nearest;
+use crate::location::Location;
+
+pub use values::*;
 
 /// Threads or async? Measured on this machine, with real connections.
 #[derive(Debug, Parser)]
@@ -44,10 +47,10 @@ pub enum Command {
 /// Flags of a target, wherever it is started from.
 #[derive(Debug, Args)]
 pub struct ModelArgs {
-    /// Concurrency model: threads, tokio, mio [default: tokio]
-    #[arg(long, value_parser = model_name)]
+    /// Concurrency model
+    #[arg(long, value_parser = model_name, help = models())]
     pub model: Option<String>,
-    /// Stack of each connection's thread, for models that have one [default: 8MiB]
+    /// Stack of each thread that serves connections, for models of blocking threads [default: 8MiB]
     #[arg(long, value_name = "SIZE", value_parser = stack_size)]
     pub stack_size: Option<u64>,
     /// Backlog asked of listen(2); the kernel cuts it to net.core.somaxconn [default: 4096]
@@ -82,9 +85,15 @@ pub struct TargetArgs {
     /// CPU work before each reply, for requests that ask for none
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = work_us)]
     pub work: u32,
-    /// Worker threads of the model [default: one for each allowed CPU]
+    /// Threads of the model in each process [default: one for each allowed CPU; pool: 32, tokio-offload: 512]
     #[arg(short, long, value_name = "N", value_parser = threads)]
     pub threads: Option<u32>,
+    /// Processes that share the port (SO_REUSEPORT), each running the model [default: 1]
+    #[arg(long, value_name = "P", value_parser = processes)]
+    pub processes: Option<u32>,
+    /// Share the port with other processes (used by the supervisor of --processes)
+    #[arg(long, hide = true)]
+    pub shares_port: bool,
     /// CPUs to run on: 0 or 0,2 or 0-3
     #[arg(long, value_name = "LIST", value_parser = cpus)]
     pub cpus: Option<Cpus>,
@@ -96,45 +105,69 @@ pub struct TargetArgs {
 /// `brink load`
 #[derive(Debug, Args)]
 pub struct LoadArgs {
+    /// Server to load: http://host/path, tcp://host:port of an echo server or (with --send) of any other
+    #[arg(value_name = "URL", value_parser = location, conflicts_with = "target")]
+    pub url: Option<Location>,
     /// Echo address of a target that runs already; without it brink starts its own
-    #[arg(long, value_name = "ADDR", value_parser = host_and_port)]
-    pub target: Option<String>,
+    #[arg(long, value_name = "ADDR", value_parser = location)]
+    pub target: Option<Location>,
     /// Its control plane [default: the echo port + 1]
-    #[arg(long, value_name = "ADDR", value_parser = host_and_port, requires = "target")]
+    #[arg(long, value_name = "ADDR", value_parser = host_and_port)]
     pub control: Option<String>,
+    /// Its process on this machine, to be sampled with its children
+    #[arg(long, value_name = "PID", value_parser = pid)]
+    pub pid: Option<u32>,
+    /// Start this server and load it; {port} stands for a free port
+    #[arg(long, value_name = "COMMAND", value_parser = command, conflicts_with_all = ["target", "control", "pid"])]
+    pub command: Option<String>,
     /// Secret of its control plane
     #[arg(long, env = "BRINK_TOKEN", hide_env_values = true, value_parser = token)]
     pub token: Option<String>,
     /// Load a target that is not on this machine and has no brink control plane: only your own!
-    #[arg(long, requires = "target")]
+    #[arg(long)]
     pub external: bool,
     /// Model of the target that brink starts.
     #[command(flatten)]
     pub model: ModelArgs,
     /// Worker threads of the target that brink starts
-    #[arg(long, value_name = "N", value_parser = threads, conflicts_with = "target")]
+    #[arg(long, value_name = "N", value_parser = threads)]
     pub target_threads: Option<u32>,
+    /// Processes of the target that brink starts, sharing its port [default: 1]
+    #[arg(long, value_name = "P", value_parser = processes)]
+    pub target_processes: Option<u32>,
     /// CPUs of the target that brink starts
-    #[arg(long, value_name = "LIST", value_parser = cpus, conflicts_with = "target")]
+    #[arg(long, value_name = "LIST", value_parser = cpus)]
     pub target_cpus: Option<Cpus>,
-    /// Client engine: mio [default: mio]
-    #[arg(long, value_parser = engine_name)]
+    /// Client engine
+    #[arg(long, value_parser = engine_name, help = engines())]
     pub engine: Option<String>,
     /// Connections, in all
     #[arg(short, long, value_name = "N", default_value = "100", value_parser = count_above_zero)]
     pub connections: u64,
-    /// Measuring window
-    #[arg(short, long, value_name = "TIME", default_value = "10s", value_parser = duration_above_zero)]
-    pub duration: Duration,
-    /// Work before the window begins [default: 1s, or one delay where that is longer]
+    /// Measuring window [default: 10s; with --requests as long as they take, an hour at most]
+    #[arg(short, long, value_name = "TIME", value_parser = duration_above_zero)]
+    pub duration: Option<Duration>,
+    /// Requests, in all, instead of a duration [burst: one for each connection]
+    #[arg(short = 'n', long, value_name = "N", value_parser = count_above_zero)]
+    pub requests: Option<u64>,
+    /// Requests due per second, in all: makes it an open loop, whose latency counts from when they are due
+    #[arg(short, long, value_name = "N", value_parser = request_rate)]
+    pub rate: Option<f64>,
+    /// open: when requests come due
+    #[arg(long, value_enum)]
+    pub arrivals: Option<ArrivalsName>,
+    /// open: seed of Poisson arrivals [default: 1]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Work before the window begins [default: 1s, or one delay where that is longer; none with --requests]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub warmup: Option<Duration>,
-    /// What the connections do: closed (next request after the reply) or hold (stay idle)
-    #[arg(long, value_enum, default_value_t = WorkloadName::Closed)]
-    pub workload: WorkloadName,
-    /// closed: wait between a reply and the next request
-    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration)]
-    pub think: Duration,
+    /// What the connections do [default: closed, or open with --rate]
+    #[arg(long, value_enum)]
+    pub workload: Option<WorkloadName>,
+    /// closed, churn: wait between a reply and the next request
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub think: Option<Duration>,
     /// hold: echo once in this time on each connection [default: not at all]
     #[arg(long, value_name = "TIME", value_parser = duration_above_zero)]
     pub heartbeat: Option<Duration>,
@@ -144,13 +177,25 @@ pub struct LoadArgs {
     /// CPU work that each request asks of the target [default: the target's own]
     #[arg(long, value_name = "TIME", value_parser = work_us)]
     pub work: Option<u32>,
-    /// Bytes of a request, beside the 40-byte header: 1B to 1MiB
-    #[arg(long, value_name = "SIZE", default_value = "64B", value_parser = payload)]
-    pub payload: u32,
+    /// Bytes of a request, beside the 40-byte header; of its body over HTTP: 1B to 1MiB [default: 64B]
+    #[arg(long, value_name = "SIZE", value_parser = payload)]
+    pub payload: Option<u32>,
+    /// HTTP: method; POST, PUT and PATCH have a body of --payload bytes [default: GET]
+    #[arg(long, value_name = "METHOD", value_parser = method)]
+    pub method: Option<String>,
+    /// HTTP: one more header, as 'Name: value'; repeat it for more
+    #[arg(short = 'H', long, value_name = "HEADER", value_parser = header)]
+    pub header: Vec<(String, String)>,
+    /// Send these bytes instead of a frame (\r, \n, \t, \0, \\ and \xNN are understood); needs --expect
+    #[arg(long, value_name = "BYTES", value_parser = escaped, requires = "expect")]
+    pub send: Option<String>,
+    /// Expect exactly these bytes as the reply to --send
+    #[arg(long, value_name = "BYTES", value_parser = escaped, requires = "send")]
+    pub expect: Option<String>,
     /// Connections to open per second, at most [default: as fast as the target takes them]
     #[arg(long, value_name = "N", value_parser = rate)]
     pub connect_rate: Option<f64>,
-    /// Threads of the client engine [default: half of the allowed CPUs where both ends share a machine, else all]
+    /// Threads of the client engine [default: half of the allowed CPUs where both ends share a machine, else all; pool: 20]
     #[arg(short, long, value_name = "N", value_parser = threads)]
     pub threads: Option<u32>,
     /// CPUs of the client: 0 or 0,2 or 0-3
@@ -233,16 +278,34 @@ pub struct RunCaseArgs {
 }
 
 /// `--workload`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum WorkloadName {
-    /// Next request after the reply.
+    /// Next request after the reply
     Closed,
-    /// Idle connections.
+    /// Stay idle, but for a heartbeat
     Hold,
+    /// Requests at a --rate, whatever the target does
+    Open,
+    /// All --requests at once
+    Burst,
+    /// Connect, one request, close, over and over
+    Churn,
+}
+
+/// `--arrivals`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ArrivalsName {
+    /// Evenly spaced [default]
+    Fixed,
+    /// As a Poisson process
+    Poisson,
 }
 
 /// `--close`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum CloseName {
     /// By RST: no TIME_WAIT is left behind.
     Rst,
@@ -257,159 +320,4 @@ pub enum Format {
     Text,
     /// One JSON object and nothing else.
     Json,
-}
-
-/// A list of CPUs. A type of its own, since clap takes a plain `Vec` for a repeated flag.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cpus(pub Vec<usize>);
-
-/// Reads `--cpus`.
-pub fn cpus(text: &str) -> Result<Cpus, String> {
-    value::parse_cpus(text).map(Cpus)
-}
-
-/// Reads a model by name.
-pub fn model_name(text: &str) -> Result<String, String> {
-    let names: Vec<_> = brink_target::MODELS.iter().map(|model| model.name).collect();
-    known("model", text, &names)
-}
-
-/// Reads an engine by name.
-pub fn engine_name(text: &str) -> Result<String, String> {
-    let names: Vec<_> = brink_client::ENGINES.iter().map(|engine| engine.name).collect();
-    known("engine", text, &names)
-}
-
-/// Reads `--payload`.
-pub fn payload(text: &str) -> Result<u32, String> {
-    let bytes = value::parse_bytes(text)?;
-    if !(1..=PAYLOAD_LEN_MAX as u64).contains(&bytes) {
-        return Err(format!("a payload of {bytes} bytes is out of bounds: 1B to 1MiB are allowed"));
-    }
-    Ok(bytes as u32)
-}
-
-/// Reads `--work` into microseconds.
-pub fn work_us(text: &str) -> Result<u32, String> {
-    let work = value::parse_duration(text)?;
-    let us = u32::try_from(work.as_micros()).ok().filter(|&us| us <= WORK_US_MAX);
-    us.ok_or_else(|| format!("`{text}` is too much work for one request: at most 1m"))
-}
-
-/// Reads a count that may not be zero.
-pub fn count_above_zero(text: &str) -> Result<u64, String> {
-    match value::parse_count(text)? {
-        0 => Err("0 is too few: at least 1".to_owned()),
-        n if n > 100_000_000 => Err(format!("{n} is too many: at most 100m")),
-        n => Ok(n),
-    }
-}
-
-/// Reads a duration that may not be zero.
-pub fn duration_above_zero(text: &str) -> Result<Duration, String> {
-    match value::parse_duration(text)? {
-        Duration::ZERO => Err(format!("`{text}` is too short: it must be more than zero")),
-        d if d > Duration::from_secs(7 * 24 * 3600) => Err(format!("`{text}` is too long: at most 168h")),
-        d => Ok(d),
-    }
-}
-
-/// Reads a duration that may be zero.
-pub fn duration(text: &str) -> Result<Duration, String> {
-    match value::parse_duration(text)? {
-        Duration::ZERO => Ok(Duration::ZERO),
-        _ => duration_above_zero(text),
-    }
-}
-
-/// Reads a wait that a request asks for.
-pub fn wait(text: &str) -> Result<Duration, String> {
-    let wait = value::parse_duration(text)?;
-    if wait > Duration::from_nanos(DELAY_NS_MAX) {
-        return Err(format!("`{text}` waits too long: at most 1h"));
-    }
-    Ok(wait)
-}
-
-/// Reads a number of threads.
-pub fn threads(text: &str) -> Result<u32, String> {
-    match value::parse_count(text)? {
-        n @ 1..=1024 => Ok(n as u32),
-        n => Err(format!("{n} is out of bounds: 1 to 1024 are allowed")),
-    }
-}
-
-/// Reads a backlog of listen(2).
-pub fn backlog(text: &str) -> Result<u32, String> {
-    match value::parse_count(text)? {
-        n @ 1..=1_048_576 => Ok(n as u32),
-        n => Err(format!("{n} is out of bounds: 1 to 1048576 are allowed")),
-    }
-}
-
-/// Reads how often a case is run.
-pub fn repeats(text: &str) -> Result<u32, String> {
-    match value::parse_count(text)? {
-        n @ 1..=1000 => Ok(n as u32),
-        n => Err(format!("{n} is out of bounds: 1 to 1000 are allowed")),
-    }
-}
-
-/// Reads `host:port`.
-pub fn host_and_port(text: &str) -> Result<String, String> {
-    let port = text
-        .rsplit_once(':')
-        .filter(|(host, _)| !host.is_empty())
-        .and_then(|(_, port)| port.parse::<u16>().ok());
-    match port {
-        Some(port) if port > 0 => Ok(text.to_owned()),
-        _ => Err(format!("`{text}` is not an address with a port, as in 127.0.0.1:7000 or host:7000")),
-    }
-}
-
-/// Reads a name for tables and files.
-pub fn label(text: &str) -> Result<String, String> {
-    let plain = text.chars().all(|c| !c.is_control()) && text.chars().count() <= 60;
-    if plain && !text.trim().is_empty() {
-        Ok(text.to_owned())
-    } else {
-        Err("a label has 1 to 60 characters, none of them a control character".to_owned())
-    }
-}
-
-/// Reads a rate per second.
-pub fn rate(text: &str) -> Result<f64, String> {
-    count_above_zero(text).map(|rate| rate as f64)
-}
-
-/// Reads `--stack-size`. 16 KiB is `PTHREAD_STACK_MIN` on x86_64, see pthread_attr_setstacksize(3);
-/// aarch64 has 128 KiB.
-pub fn stack_size(text: &str) -> Result<u64, String> {
-    let min = if cfg!(target_arch = "aarch64") { 128 << 10 } else { 16 << 10 };
-    let bytes = value::parse_bytes(text)?;
-    if !(min..=1 << 30).contains(&bytes) {
-        return Err(format!(
-            "a stack of {bytes} bytes is out of bounds: {}KiB to 1GiB are allowed",
-            min >> 10
-        ));
-    }
-    Ok(bytes)
-}
-
-fn known(kind: &str, text: &str, names: &[&str]) -> Result<String, String> {
-    if names.contains(&text) { Ok(text.to_owned()) } else { Err(nearest::unknown(kind, text, names)) }
-}
-
-fn socket_address(text: &str) -> Result<SocketAddr, String> {
-    text.parse()
-        .map_err(|_| format!("`{text}` is not an address with a port, as in 127.0.0.1:7000 or [::]:7000"))
-}
-
-fn token(text: &str) -> Result<String, String> {
-    let plain = text.bytes().all(|b| b.is_ascii_graphic());
-    if plain && !text.is_empty() {
-        Ok(text.to_owned())
-    } else {
-        Err("a token is printable ASCII without blanks, at least one character".to_owned())
-    }
 }

@@ -5,24 +5,26 @@
 //! It must not disturb what it looks at: one thread, a few reads of /proc and one
 //! request to the target's control plane for each sample.
 
+mod sampling;
+mod watched;
+
 use std::ops::RangeInclusive;
-use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use brink_client::LiveCounters;
 use brink_client::control::ControlClient;
 use brink_host::usage::{self, ProcessSampler};
-use brink_results::schema::{EndSample, MachineSample, PhaseMark, Plateau, Usage};
-use brink_wire::control::{Counters, MachineUsage, ProcessUsage, Refusal, TargetUsage};
+use brink_results::schema::{EndSample, MachineSample, Plateau};
+use brink_wire::control::{Counters, DeadWorker, LimitReading, MachineUsage, ProcessUsage, Refusal};
+
+pub use self::sampling::Sampling;
+pub use self::watched::Watched;
 
 /// Pause between two looks at a target that is not at rest yet.
 const SETTLE_PAUSE: Duration = Duration::from_millis(20);
 /// A target that is not at rest by then is sampled all the same, and marked.
 const SETTLE_WITHIN: Duration = Duration::from_secs(2);
-/// How long a target is left alone after it did not answer.
-const LEFT_ALONE: Duration = Duration::from_secs(5);
 /// At rest: anonymous memory moved by no more than this between two looks.
 const SETTLED_BYTES: u64 = 16 << 10;
 
@@ -31,13 +33,11 @@ pub struct Ends {
     began: Instant,
     client: ProcessSampler,
     live: Arc<LiveCounters>,
-    target: Option<ControlClient>,
+    target: Watched,
     same_machine: bool,
     first_counters: Option<Counters>,
     last_counters: Option<Counters>,
     patience: Duration,
-    control_failures: u64,
-    silent_until: Option<Instant>,
 }
 
 /// Both ends at one instant.
@@ -62,13 +62,8 @@ impl Look {
 }
 
 impl Ends {
-    /// Looks at this process and, through its control plane, at the target.
-    pub fn new(
-        began: Instant,
-        live: Arc<LiveCounters>,
-        target: Option<ControlClient>,
-        same_machine: bool,
-    ) -> Self {
+    /// Looks at this process and, as far as it can be seen, at the target.
+    pub fn new(began: Instant, live: Arc<LiveCounters>, target: Watched, same_machine: bool) -> Self {
         let client = ProcessSampler::own();
         Self {
             began,
@@ -79,8 +74,6 @@ impl Ends {
             first_counters: None,
             last_counters: None,
             patience: SETTLE_WITHIN,
-            control_failures: 0,
-            silent_until: None,
         }
     }
 
@@ -95,30 +88,22 @@ impl Ends {
         };
         let machine = machine_sample(t_s, usage::machine());
         let mut look = Look { client, target: None, machine, target_machine: None };
-        if let Some(usage) = self.ask() {
-            let counters = usage.counters;
-            look.target = Some(EndSample {
-                live: Some(counters.live),
-                requests: Some(counters.requests),
-                ..end_sample(t_s, &usage.processes)
-            });
-            look.target_machine = (!self.same_machine).then(|| machine_sample(t_s, usage.machine));
+        let Some(seen) = self.target.look() else { return look };
+        let mut target = end_sample(t_s, &seen.processes);
+        target.cpu_s = target.cpu_s.map(|cpu_s| cpu_s + seen.gone_cpu_s);
+        target.live = seen.counters.as_ref().map(|counters| counters.live);
+        target.requests = seen.counters.as_ref().map(|counters| counters.requests);
+        if seen.processes.len() > 1 {
+            target.workers = seen.processes;
+        }
+        look.target = Some(target);
+        look.target_machine =
+            seen.machine.filter(|_| !self.same_machine).map(|usage| machine_sample(t_s, usage));
+        if let Some(counters) = seen.counters {
             self.first_counters.get_or_insert_with(|| counters.clone());
             self.last_counters = Some(counters);
         }
         look
-    }
-
-    /// A target that did not answer is left alone for a while, so that the client's own samples go on.
-    fn ask(&mut self) -> Option<TargetUsage> {
-        let target = self.target.as_mut()?;
-        if self.silent_until.is_some_and(|until| Instant::now() < until) {
-            return None;
-        }
-        let answer = target.usage();
-        self.silent_until = answer.is_err().then(|| Instant::now() + LEFT_ALONE);
-        self.control_failures += u64::from(answer.is_err());
-        answer.ok()
     }
 
     /// What the target counted since the first look, as of its last answer. A target that ran before
@@ -134,12 +119,22 @@ impl Ends {
 
     /// How often the control plane did not answer.
     pub fn control_failures(&self) -> u64 {
-        self.control_failures
+        self.target.control_failures()
     }
 
     /// The target's control plane.
     pub fn control(&mut self) -> Option<&mut ControlClient> {
-        self.target.as_mut()
+        self.target.control()
+    }
+
+    /// The target's limits with their use, as its busiest process meets them; empty where they cannot be told.
+    pub fn target_limits(&mut self) -> Vec<LimitReading> {
+        self.target.limits()
+    }
+
+    /// Serving processes of the target that ended although nobody asked them to, as of its last answer.
+    pub fn dead_workers(&self) -> &[DeadWorker] {
+        self.target.dead_workers()
     }
 
     /// Waits until the target holds `connections` more than before the run, answers nothing and keeps its
@@ -165,8 +160,8 @@ impl Ends {
     }
 }
 
-/// Whether two looks, one after the other, show both ends at rest. A foreign target
-/// cannot be seen; then only the client counts.
+/// Whether two looks, one after the other, show both ends at rest. Of a foreign target only memory
+/// can be seen, or nothing; then that, or only the client, counts.
 ///
 /// `live` is what the target may count: the connections of this run, and as many more as it had before.
 fn at_rest(before: &Look, now: &Look, live: &RangeInclusive<u64>) -> bool {
@@ -177,7 +172,9 @@ fn at_rest(before: &Look, now: &Look, live: &RangeInclusive<u64>) -> bool {
     let client = steady(&before.client, &now.client);
     match (&before.target, &now.target) {
         (Some(a), Some(b)) => {
-            client && steady(a, b) && a.live == b.live && b.live.is_some_and(|count| live.contains(&count))
+            // A foreign target whose memory can be seen does not say how many it holds.
+            let all_there = b.live.is_none_or(|count| live.contains(&count));
+            client && steady(a, b) && a.live == b.live && all_there
         }
         (None, None) => client,
         _ => false,
@@ -216,6 +213,7 @@ fn end_sample(t_s: f64, processes: &[ProcessUsage]) -> EndSample {
         cpu_s: processes.iter().map(|p| p.cpu_s).sum(),
         live: None,
         requests: None,
+        workers: Vec::new(),
     }
 }
 
@@ -229,115 +227,6 @@ fn machine_sample(t_s: f64, usage: MachineUsage) -> MachineSample {
 )]
 fn pause(time: Duration) {
     std::thread::sleep(time);
-}
-
-/// What the sampling thread is told.
-#[derive(Debug, PartialEq, Eq)]
-enum Errand {
-    /// Look now, out of turn.
-    Look,
-    /// End.
-    End,
-}
-
-/// The thread that samples several times a second until it is dropped or collected.
-pub struct Sampling {
-    ends: Arc<Mutex<Ends>>,
-    usage: Arc<Mutex<Usage>>,
-    began: Instant,
-    errands: mpsc::Sender<Errand>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Sampling {
-    /// Begins. `on_look` is called with each sample and the name of the phase.
-    ///
-    /// # Errors
-    /// When the thread cannot be made, pthread_create(3).
-    pub fn start(
-        ends: Ends,
-        per_s: f64,
-        mut on_look: impl FnMut(&Look, &str) + Send + 'static,
-    ) -> std::io::Result<Self> {
-        let began = ends.began;
-        let ends = Arc::new(Mutex::new(ends));
-        let usage = Arc::new(Mutex::new(Usage::default()));
-        let (errands, errand) = mpsc::channel();
-        let (at, to) = (Arc::clone(&ends), Arc::clone(&usage));
-        let interval = Duration::from_secs_f64(1.0 / per_s);
-        let thread = std::thread::Builder::new().name("sampling".to_owned()).spawn(move || {
-            let mut due = Instant::now() + interval;
-            loop {
-                let look = lock(&at).look();
-                let phase = {
-                    let mut usage = lock(&to);
-                    add(&mut usage, &look);
-                    usage.phases.last().map_or_else(|| "start".to_owned(), |mark| mark.name.clone())
-                };
-                on_look(&look, &phase);
-                let wait = due.saturating_duration_since(Instant::now());
-                match errand.recv_timeout(wait) {
-                    // Out of turn: the next one in turn stays due when it was.
-                    Ok(Errand::Look) => {}
-                    Err(RecvTimeoutError::Timeout) => due = (due + interval).max(Instant::now()),
-                    Ok(Errand::End) | Err(RecvTimeoutError::Disconnected) => return,
-                }
-            }
-        })?;
-        Ok(Self { ends, usage, began, errands, thread: Some(thread) })
-    }
-
-    /// Notes that a part of the case begins, and has a sample taken at once, so that what the
-    /// part used can be reckoned. Does not wait for it: the schedule of the load must not slip
-    /// because a target is slow to tell.
-    pub fn mark(&self, name: &str) {
-        let t_s = self.began.elapsed().as_secs_f64();
-        lock(&self.usage).phases.push(PhaseMark { name: name.to_owned(), t_s });
-        let _sampling_ended = self.errands.send(Errand::Look);
-    }
-
-    /// Samples with all connections at rest.
-    pub fn plateau(&self, connections: u64) -> Plateau {
-        lock(&self.ends).plateau(connections)
-    }
-
-    /// Does something else with both ends, between two samples.
-    pub fn with_ends<T>(&self, f: impl FnOnce(&mut Ends) -> T) -> T {
-        f(&mut lock(&self.ends))
-    }
-
-    /// Ends the sampling and hands over what was seen, and whether it saw the run to its end.
-    pub fn collect(mut self) -> (Usage, Arc<Mutex<Ends>>, bool) {
-        let whole = self.end();
-        let mut usage = std::mem::take(&mut *lock(&self.usage));
-        // Two threads add samples; a look that began first may be added second.
-        for samples in [&mut usage.client, &mut usage.target] {
-            samples.sort_by(|a, b| a.t_s.total_cmp(&b.t_s));
-        }
-        for samples in [&mut usage.machine, &mut usage.target_machine] {
-            samples.sort_by(|a, b| a.t_s.total_cmp(&b.t_s));
-        }
-        (usage, Arc::clone(&self.ends), whole)
-    }
-
-    /// Whether the thread ran until it was told to end.
-    fn end(&mut self) -> bool {
-        let _ended_already = self.errands.send(Errand::End);
-        self.thread.take().is_none_or(|thread| thread.join().is_ok())
-    }
-}
-
-impl Drop for Sampling {
-    fn drop(&mut self) {
-        self.end();
-    }
-}
-
-fn add(usage: &mut Usage, look: &Look) {
-    usage.client.push(look.client.clone());
-    usage.machine.push(look.machine.clone());
-    usage.target.extend(look.target.clone());
-    usage.target_machine.extend(look.target_machine.clone());
 }
 
 /// Locks; a thread that panicked while it held the lock left complete samples behind.
@@ -369,6 +258,16 @@ mod tests {
         assert!(!at_rest(&base, &look(10, 5, 2 << 20), &(10..=10)), "it grows");
         assert!(!at_rest(&base, &Look::default(), &(10..=10)), "it is gone");
         assert!(at_rest(&Look::default(), &Look::default(), &(10..=10)), "a foreign target cannot be seen");
+        let foreign = |user_bytes| {
+            let target = EndSample { user_bytes: Some(user_bytes), ..EndSample::default() };
+            Look { target: Some(target), ..Look::default() }
+        };
+        assert!(
+            at_rest(&foreign(1 << 20), &foreign(1 << 20), &(10..=10)),
+            "it does not say how many it holds"
+        );
+        assert!(!at_rest(&foreign(1 << 20), &foreign(2 << 20), &(10..=10)), "its memory can be seen to grow");
+        assert!(!at_rest(&foreign(1 << 20), &look(10, 5, 1 << 20), &(10..=10)));
     }
 
     #[test]

@@ -8,7 +8,9 @@ mod cli;
 mod command;
 mod ends;
 mod exit;
+mod location;
 mod nearest;
+mod options;
 mod plan;
 mod preflight;
 mod progress;
@@ -16,6 +18,7 @@ mod reach;
 mod run;
 mod signals;
 mod stderr;
+mod supervise;
 mod sweep_file;
 mod target_process;
 

@@ -5,15 +5,18 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use brink_results::case::{Close, LoadCase, Origin, TargetCase, Workload};
+use brink_results::case::{Close, LoadCase, Origin, Protocol, TargetCase};
 use brink_wire::delay::Delay;
 
 use crate::exit::Failure;
 
 mod flags;
+mod protocol;
 mod sweep;
+mod workload;
 
 pub use flags::load;
+pub use protocol::of_model;
 pub use sweep::sweep;
 
 /// Model of a target that is started without naming one.
@@ -45,29 +48,63 @@ pub struct Machine {
 /// # Errors
 /// A usage failure that names the flag.
 pub fn worker_threads(model: &str, flag: &str, asked: Option<u32>) -> Result<Option<u32>, Failure> {
-    let per_connection = brink_target::find(model).is_some_and(|row| row.has_connection_thread);
-    if per_connection && asked.is_some() {
-        return Err(Failure::usage(format!(
-            "{flag}: the model `{model}` has a thread per connection, and one that accepts; it takes no number"
-        )));
+    let Some(row) = brink_target::find(model).filter(|row| !row.threads.takes_number()) else {
+        return Ok(asked);
+    };
+    if asked.is_some() {
+        let why = if row.has_connection_thread() {
+            "has a thread per connection, and one that accepts"
+        } else {
+            "has exactly one thread"
+        };
+        return Err(Failure::usage(format!("{flag}: the model `{model}` {why}; it takes no number")));
     }
-    Ok(if per_connection { Some(1) } else { asked })
+    Ok(None)
+}
+
+/// Threads of the engine as asked, or as many as it takes by itself: `cpus` is what it may use.
+///
+/// # Errors
+/// A usage failure that names the flag.
+fn engine_threads(engine: &str, flag: &str, asked: Option<u32>, cpus: u32) -> Result<u32, Failure> {
+    let Some(row) = brink_client::find(engine) else {
+        return Err(Failure::failed(format!("no engine `{engine}`")));
+    };
+    match asked {
+        Some(_) if !row.threads.takes_number() => {
+            let why = match row.threads {
+                brink_client::Threads::One => "has exactly one thread",
+                _ => "has a thread per connection",
+            };
+            Err(Failure::usage(format!("{flag}: the engine `{engine}` {why}; it takes no number")))
+        }
+        Some(asked) => Ok(asked),
+        None => Ok(row.threads.default_for(cpus)),
+    }
 }
 
 /// A target of this model with everything at its default.
-fn started(model: &str, label: String, cpus: Option<Vec<usize>>, machine: &Machine) -> TargetCase {
+fn started(
+    model: &str,
+    label: String,
+    cpus: Option<Vec<usize>>,
+    processes: u32,
+    machine: &Machine,
+) -> TargetCase {
     let row = brink_target::find(model);
-    let threads = cpus.as_ref().map_or(machine.cpus_allowed.len(), Vec::len) as u32;
+    let cpus_in_all = cpus.as_ref().map_or(machine.cpus_allowed.len(), Vec::len) as u32;
+    // All processes have all CPUs, and share them.
+    let threads = row.map_or(cpus_in_all, |row| row.threads.default_for((cpus_in_all / processes).max(1)));
     TargetCase {
         label,
         origin: Origin::Started,
         model: model.to_owned(),
-        processes: 1,
+        processes,
         threads: threads.max(1),
         cpus,
         delay: Delay::ZERO,
         work_us: 0,
-        stack_bytes: row.filter(|row| row.has_connection_thread).map(|_| STACK_BYTES_DEFAULT),
+        stack_bytes: row.filter(|row| row.has_own_stacks).map(|_| STACK_BYTES_DEFAULT),
         backlog: BACKLOG_DEFAULT,
         connections_max: None,
     }
@@ -78,7 +115,11 @@ struct Asked {
     connections: u64,
     delay: Delay,
     delay_asked: Option<Duration>,
-    warmup: Option<Duration>,
+    workload: workload::Resolved,
+    engine: String,
+    protocol: Protocol,
+    payload_bytes: u32,
+    threads_flag: &'static str,
     loopback: bool,
     loopback_v4: bool,
     threads: Option<u32>,
@@ -100,20 +141,28 @@ impl Asked {
         }
     }
 
-    fn load_case(self, machine: &Machine) -> LoadCase {
+    /// # Errors
+    /// A usage failure for threads that the engine does not take.
+    fn load_case(self, machine: &Machine) -> Result<LoadCase, Failure> {
         let cpus = self.cpus.as_ref().map_or(machine.cpus_allowed.len(), Vec::len);
         let threads_default = if self.loopback && self.cpus.is_none() { cpus / 2 } else { cpus };
-        let threads = u64::from(self.threads.unwrap_or(threads_default.max(1) as u32)).min(self.connections);
+        let threads =
+            engine_threads(&self.engine, self.threads_flag, self.threads, threads_default.max(1) as u32)?;
+        let threads = u64::from(threads).min(self.connections);
         let one_delay = self.delay_asked.unwrap_or(self.delay.mean());
         let source_ips = match self.source_ips {
             none if none.is_empty() && self.loopback_v4 => loopback_sources(self.connections, machine.ports),
             given => given,
         };
-        LoadCase {
-            engine: String::new(),
+        let workload = self.workload;
+        Ok(LoadCase {
+            engine: self.engine,
             connections: self.connections,
-            workload: Workload::Closed { think_ns: 0 },
-            payload_bytes: 0,
+            workload: workload.workload,
+            protocol: self.protocol,
+            requests: workload.requests,
+            seed: workload.seed,
+            payload_bytes: self.payload_bytes,
             delay_ns: self.delay_asked.map(ns),
             work_us: None,
             threads: threads as u32,
@@ -121,13 +170,13 @@ impl Asked {
             connect_rate_per_s: None,
             connect_window: CONNECT_WINDOW,
             source_ips,
-            warmup_ns: ns(self.warmup.unwrap_or(one_delay.max(Duration::from_secs(1)))),
-            duration_ns: 0,
+            warmup_ns: ns(workload.warmup.unwrap_or(one_delay.max(Duration::from_secs(1)))),
+            duration_ns: ns(workload.duration),
             timeout_ns: 0,
             close: Close::Rst,
             plateaus: plateaus(self.connections),
             samples_per_s: SAMPLES_PER_S,
-        }
+        })
     }
 }
 
@@ -149,6 +198,12 @@ fn plateaus(connections: u64) -> Vec<u64> {
     let mut counts: Vec<_> = (1..=PLATEAUS).map(|k| (connections * k).div_ceil(PLATEAUS)).collect();
     counts.dedup();
     counts
+}
+
+/// Label of a command that has none: its program, without the folders.
+pub fn command_label(command: &str) -> String {
+    let word = command.split_whitespace().next().unwrap_or_default();
+    word.rsplit('/').next().unwrap_or_default().trim_matches(['\'', '"']).chars().take(60).collect()
 }
 
 /// Whether an address as typed is on loopback. A name other than `localhost` is not taken for it.

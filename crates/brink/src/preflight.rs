@@ -20,6 +20,8 @@ const CLIENT_FDS_AT_START: u64 = 20;
 const FDS_PER_WORKER: u64 = 4;
 /// Threads of either end beside its workers: main, signals, sampling or control plane, pipes.
 const THREADS_AT_START: u64 = 6;
+/// Stack of a thread of the client, where each connection has one.
+const CLIENT_STACK_BYTES: u64 = 64 << 10;
 /// Mappings of a process before its first connection: program, libraries, heap, first stacks.
 const MAPPINGS_AT_START: u64 = 80;
 
@@ -52,9 +54,8 @@ pub fn check(case: &Case, client: &[LimitReading], target: Option<&[LimitReading
     }
     let need = client_need(case, starts_here);
     all.extend(limits::predict(client, limits::End::Client, &need).into_iter().map(|p| (End::Client, p)));
-    if let Some(max) = case.target.connections_max {
-        all.push((End::Target, own_bound(max, case.load.connections)));
-    }
+    let own_bounds = own_bounds(case);
+    all.extend(own_bounds.into_iter().map(|prediction| (End::Target, prediction)));
     let fix = |(end, p): &(End, Prediction)| Some((*end, p.limit, p.fix.clone()?));
     let fixes = all.iter().filter_map(fix).collect();
     let Some((end, first)) = all.into_iter().min_by_key(|(_, prediction)| prediction.connections_max) else {
@@ -75,16 +76,30 @@ pub fn check(case: &Case, client: &[LimitReading], target: Option<&[LimitReading
     }
 }
 
-fn own_bound(max: u64, connections: u64) -> Prediction {
-    Prediction {
-        limit: "target.max_connections",
+/// What the target itself bounds.
+fn own_bounds(case: &Case) -> Vec<Prediction> {
+    let (target, connections) = (&case.target, case.load.connections);
+    let bound = |limit, max: u64, fix: String| Prediction {
+        limit,
         connections_max: max,
         value: max,
         used: None,
         needed: connections,
         short: max < connections,
-        fix: Some(format!("start the target with --max-connections {connections}")),
-    }
+        fix: Some(fix),
+    };
+    let max = target.connections_max.map(|max| {
+        bound("target.max_connections", max, format!("start the target with --max-connections {connections}"))
+    });
+    let row = brink_target::find(&target.model);
+    let processes = u64::from(target.processes).max(1);
+    let workers = row.and_then(|row| row.connections_at_once(target.threads)).map(|workers| {
+        let flag = if target.origin == Origin::Started { "--target-threads" } else { "--threads" };
+        let needed = connections.div_ceil(processes);
+        let fix = format!("give the target {needed} workers with {flag} {needed} (threads in a sweep file)");
+        bound("target.pool_workers", workers * processes, fix)
+    });
+    max.into_iter().chain(workers).collect()
 }
 
 /// `rlimit.nofile = 1,024 on the target carries 1,000 of 10,000 connections: ulimit -n 10024`
@@ -119,7 +134,7 @@ fn target_need(case: &Case) -> Need {
         processes: u64::from(target.processes),
         fds_at_start: TARGET_FDS_AT_START + FDS_PER_WORKER * u64::from(target.threads),
         fds_per_connection: 1,
-        runtime_threads: THREADS_AT_START + u64::from(target.threads),
+        runtime_threads: target_runtime_threads(case),
         threads_per_connection: per_connection,
         stack_bytes: target.stack_bytes.unwrap_or(0),
         virtual_bytes_at_start: Some(256 << 20),
@@ -137,11 +152,13 @@ fn client_need(case: &Case, target_is_here: bool) -> Need {
         fds_at_start: CLIENT_FDS_AT_START + FDS_PER_WORKER * u64::from(load.threads),
         fds_per_connection: 1,
         runtime_threads: THREADS_AT_START + u64::from(load.threads),
+        threads_per_connection: client_threads_per_connection(case),
+        stack_bytes: CLIENT_STACK_BYTES,
         mappings_at_start: MAPPINGS_AT_START,
         sources,
         destinations: 1,
         beside: target_is_here.then(|| Beside {
-            threads_at_start: THREADS_AT_START + u64::from(case.target.threads),
+            threads_at_start: target_runtime_threads(case),
             threads_per_connection: target_threads_per_connection(case),
             fds_per_connection: 1,
             bytes_per_connection: None,
@@ -150,8 +167,23 @@ fn client_need(case: &Case, target_is_here: bool) -> Need {
     }
 }
 
+/// A pool with a worker for every connection makes them as connections come.
 fn target_threads_per_connection(case: &Case) -> u64 {
-    u64::from(brink_target::find(&case.target.model).is_some_and(|row| row.has_connection_thread))
+    let Some(row) = brink_target::find(&case.target.model) else { return 0 };
+    let at_once = row.connections_at_once(case.target.threads);
+    let share = case.load.connections.div_ceil(u64::from(case.target.processes).max(1));
+    u64::from(row.has_connection_thread() || at_once.is_some_and(|workers| workers >= share))
+}
+
+/// Threads of a target beside those of its connections.
+fn target_runtime_threads(case: &Case) -> u64 {
+    let of_model = if target_threads_per_connection(case) == 0 { case.target.threads } else { 1 };
+    THREADS_AT_START + u64::from(of_model)
+}
+
+fn client_threads_per_connection(case: &Case) -> u64 {
+    let row = brink_client::find(&case.load.engine);
+    u64::from(row.is_some_and(|row| row.threads == brink_client::Threads::PerConnection))
 }
 
 /// What was read when something gave way.

@@ -5,9 +5,12 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use brink_client::control::{ControlClient, ControlError};
+use brink_host::descent;
 use brink_results::case::{Case, Origin};
-use brink_wire::control::Info;
+use brink_results::schema::EndFacts;
+use brink_wire::control::{Info, Ready};
 
+use crate::ends::Watched;
 use crate::plan;
 use crate::target_process::{self, Ending, TargetProcess};
 
@@ -18,12 +21,16 @@ const GUESS_WITHIN: Duration = Duration::from_secs(2);
 
 /// A target to be loaded.
 pub struct Reached {
-    /// Where it echoes.
+    /// Where it answers.
     pub address: SocketAddr,
     /// Its control plane; a foreign target has none.
     pub control: Option<ControlClient>,
     /// What it says of itself.
     pub info: Option<Info>,
+    /// Its process on this machine, where it has no control plane: sampled from /proc, with its descendants.
+    pub sampled: Option<u32>,
+    /// Its machine and limits, as it says or as /proc does.
+    pub facts: Option<EndFacts>,
     /// What a reader of the result must know about how it was found.
     pub remark: Option<String>,
     process: Option<TargetProcess>,
@@ -46,25 +53,92 @@ pub struct Permission {
 /// One line.
 pub fn reach(case: &mut Case, permission: &Permission) -> Result<Reached, String> {
     match case.target.origin.clone() {
-        Origin::Started => started(case),
-        Origin::Address { address, control } => running(case, &address, control.as_deref(), permission),
+        Origin::Started => of_process(case, target_process::start(&case.target)?),
+        Origin::Command { command, port } => of_process(case, target_process::start_command(&command, port)?),
+        Origin::Address { address, control, pid } => {
+            let reached = running(case, &address, control.as_deref(), permission)?;
+            match pid {
+                Some(pid) => with_pid(reached, pid),
+                None => Ok(reached),
+            }
+        }
     }
 }
 
-fn started(case: &Case) -> Result<Reached, String> {
-    let process = target_process::start(&case.target)?;
-    let ready = &process.ready;
-    let control = ready.control.ok_or("the target that was started has no control plane")?;
-    let mut control =
-        ControlClient::connect(control, None, CONTROL_WITHIN).map_err(|error| error.to_string())?;
-    let info = control.info().map_err(|error| error.to_string())?;
-    Ok(Reached {
-        address: ready.address,
-        control: Some(control),
-        info: Some(info),
+/// A target that brink started: it has said what it is, or it is a stranger with a known process.
+fn of_process(case: &mut Case, process: TargetProcess) -> Result<Reached, String> {
+    let mut reached = Reached {
+        address: process.address,
+        control: None,
+        info: None,
+        sampled: None,
+        facts: None,
         remark: None,
-        process: Some(process),
-    })
+        process: None,
+    };
+    if let Some(ready) = &process.ready {
+        introduce(case, ready);
+    }
+    match process.ready.as_ref().and_then(|ready| ready.control) {
+        Some(control) => {
+            let mut control =
+                ControlClient::connect(control, None, CONTROL_WITHIN).map_err(|error| error.to_string())?;
+            let info = control.info().map_err(|error| error.to_string())?;
+            if case.target.origin != Origin::Started {
+                complete(case, &info);
+            }
+            reached.facts = Some(facts_of(&info));
+            (reached.control, reached.info) = (Some(control), Some(info));
+        }
+        None if case.target.origin == Origin::Started => {
+            return Err("the target that was started has no control plane".to_owned());
+        }
+        None => {
+            reached.sampled = Some(process.pid());
+            reached.facts = Some(facts_by_pid(process.pid()));
+        }
+    }
+    reached.process = Some(process);
+    Ok(reached)
+}
+
+/// Fills in what a command that brink started says of itself in its ready line.
+fn introduce(case: &mut Case, ready: &Ready) {
+    let target = &mut case.target;
+    let Origin::Command { command, .. } = &target.origin else { return };
+    if target.label == plan::command_label(command) {
+        target.label.clone_from(&ready.model);
+    }
+    target.model.clone_from(&ready.model);
+    target.processes = u32::try_from(ready.workers.len()).unwrap_or(u32::MAX).max(1);
+}
+
+/// A process of this machine that serves at an address: sampled unless the target tells about itself.
+fn with_pid(mut reached: Reached, pid: u32) -> Result<Reached, String> {
+    if reached.control.is_some() {
+        return Ok(reached);
+    }
+    descent::check_readable(pid).map_err(|error| format!("pid = {pid}: {error}"))?;
+    reached.sampled = Some(pid);
+    reached.facts = Some(facts_by_pid(pid));
+    Ok(reached)
+}
+
+fn facts_of(info: &Info) -> EndFacts {
+    EndFacts {
+        machine: info.machine.clone(),
+        limits: info.limits.clone(),
+        work_error_ratio: info.work_error_ratio,
+    }
+}
+
+/// Of a process of this machine, by what /proc says of it.
+fn facts_by_pid(pid: u32) -> EndFacts {
+    let mut machine = brink_host::machine::read();
+    if let Ok(cpus) = brink_host::cpus::allowed_of(pid) {
+        machine.cpus_allowed = cpus;
+    }
+    EndFacts { machine, limits: brink_host::limits::read(pid), work_error_ratio: None }
 }
 
 fn running(
@@ -120,7 +194,8 @@ fn running(
     if let Some(info) = &info {
         complete(case, info);
     }
-    Ok(Reached { address: at, control, info, remark, process: None })
+    let facts = info.as_ref().map(facts_of);
+    Ok(Reached { address: at, control, info, sampled: None, facts, remark, process: None })
 }
 
 fn resolve(flag: &str, address: &str) -> Result<SocketAddr, String> {
@@ -161,14 +236,15 @@ impl Reached {
         self.process.as_mut().and_then(TargetProcess::died)
     }
 
+    /// How it is looked at while it is loaded. Takes the control plane along.
+    pub fn watch(&mut self) -> Watched {
+        Watched::new(self.control.take(), self.sampled)
+    }
+
     /// Stops a target that brink started; leaves one that ran before alone.
     pub fn end(self, control: Option<&mut ControlClient>) -> Option<Ending> {
         let process = self.process?;
-        Some(process.stop(|| {
-            if let Some(control) = control {
-                // A target that no longer answers is killed when its time is up.
-                let _no_answer = control.stop();
-            }
-        }))
+        // A target that no longer answers is told by a signal, and killed when its time is up.
+        Some(process.stop(|| control.is_some_and(|control| control.stop().is_ok())))
     }
 }

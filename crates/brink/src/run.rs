@@ -4,18 +4,20 @@
 //! A case that fails is a result too; only what never began has none.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use crate::assemble::{Context, Measured};
 use crate::ends::{Ends, Look, Sampling, lock};
+use crate::options;
+use crate::plan;
 use crate::preflight::{self, Forecast};
 use crate::progress::Snapshot;
 use crate::reach::{self, Permission, Reached};
 use crate::target_process::Ending;
 use brink_client::{LiveCounters, LoadOptions, Observer, Outcome, Phase, ProbeError};
-use brink_results::case::{Case, Close, Workload};
+use brink_results::case::{Case, Protocol};
 use brink_results::schema::{CaseResult, EndFacts, Plateau};
-use brink_wire::control::LimitReading;
+use brink_wire::control::{DeadWorker, LimitReading};
 use brink_wire::value::format_cpus;
 
 /// How a case is run, beside what the case itself says.
@@ -85,10 +87,14 @@ pub fn run(
         Ok(reached) => reached,
         Err(why) => return Err(NotRun::Unreachable(Box::new(context), why)),
     };
+    if case.load.protocol == Protocol::Frame && reached.info.is_some() {
+        // Only now it is known which of brink's own targets runs there.
+        case.load.protocol = plan::of_model(&case.target.model);
+    }
     context.case = case;
-    if let Some(info) = &reached.info {
-        context.target = Some(EndFacts { machine: info.machine.clone(), limits: info.limits.clone() });
-        let after = preflight::check(&context.case, &client_limits, Some(&info.limits));
+    if let Some(facts) = &reached.facts {
+        context.target = Some(facts.clone());
+        let after = preflight::check(&context.case, &client_limits, Some(&facts.limits));
         context.predicted.clone_from(&after.predicted);
         forecast.fixes.clone_from(&after.fixes);
         if let Some(why) = after.short.filter(|_| settings.preflight) {
@@ -102,7 +108,10 @@ pub fn run(
         let why = format!("the client cannot be pinned to CPUs {}: {error}", format_cpus(cpus));
         return Err(NotRun::Broken(Box::new(context), why));
     }
-    let options = load_options(&context.case, &reached);
+    let options = match options::of_case(&context.case, reached.address, reached.info.as_ref()) {
+        Ok(options) => options,
+        Err(why) => return Err(NotRun::Broken(Box::new(context), why)),
+    };
     match probe(&context.case, &options, &mut reached) {
         Ok(waits) => context.target_waits = waits,
         Err(why) => return Err(NotRun::Unreachable(Box::new(context), why)),
@@ -118,6 +127,7 @@ pub fn context(case: &Case) -> Context {
         client: EndFacts {
             machine: brink_host::machine::read(),
             limits: brink_host::limits::read(std::process::id()),
+            work_error_ratio: None,
         },
         target: None,
         predicted: None,
@@ -130,7 +140,7 @@ fn probe(case: &Case, options: &LoadOptions, reached: &mut Reached) -> Result<bo
     if let Some(how) = reached.died() {
         return Err(format!("the target ended before it was loaded: {how}"));
     }
-    match brink_client::probe(options.target, options.payload_bytes, options.timeout) {
+    match brink_client::probe(options) {
         Ok(probe) => Ok(probe.answers_as_brink),
         // A target may be full already: that is a finding of the run, not a reason against it.
         Err(ProbeError::ClosedAtOnce { .. }) if case.target.connections_max.is_some() => Ok(true),
@@ -143,47 +153,6 @@ fn probe(case: &Case, options: &LoadOptions, reached: &mut Reached) -> Result<bo
                 counted => format!("{error}; the target counts {}", counted.join(", ")),
             })
         }
-    }
-}
-
-fn load_options(case: &Case, reached: &Reached) -> LoadOptions {
-    let load = &case.load;
-    let own_delay = reached.info.as_ref().map(|info| info.delay);
-    let asked = load.delay_ns.map(Duration::from_nanos);
-    let fixed = own_delay.filter(|delay| delay.mean() == delay.max()).map(|delay| delay.max());
-    let of = |pick: fn(brink_wire::delay::Delay) -> Duration| {
-        asked.or(own_delay.map(pick)).unwrap_or(Duration::ZERO)
-    };
-    LoadOptions {
-        target: reached.address,
-        connections: load.connections,
-        workload: match load.workload {
-            Workload::Hold { heartbeat_ns } => {
-                brink_client::Workload::Hold { heartbeat: heartbeat_ns.map(Duration::from_nanos) }
-            }
-            Workload::Closed { think_ns } => {
-                brink_client::Workload::Closed { think: Duration::from_nanos(think_ns) }
-            }
-        },
-        payload_bytes: load.payload_bytes,
-        delay: asked,
-        delay_asked: fixed,
-        work_us: load.work_us,
-        threads: load.threads,
-        connect_rate_per_s: load.connect_rate_per_s,
-        connect_window: load.connect_window,
-        sources: load.source_ips.clone(),
-        warmup: Duration::from_nanos(load.warmup_ns),
-        duration: Duration::from_nanos(load.duration_ns),
-        timeout: Duration::from_nanos(load.timeout_ns),
-        delay_expected_max: of(|delay| delay.max()),
-        delay_expected_mean: of(|delay| delay.mean()),
-        close: match load.close {
-            Close::Rst => brink_client::Close::Rst,
-            Close::Fin => brink_client::Close::Fin,
-        },
-        plateaus: load.plateaus.clone(),
-        first_connection_id: 0,
     }
 }
 
@@ -211,7 +180,7 @@ fn measure(
     let live = Arc::new(LiveCounters::new(options.threads));
     let Beginning { at: began, forecast } = beginning;
     let same_machine = context.shared_machine() == Some(true);
-    let mut ends = Ends::new(began, Arc::clone(&live), reached.control.take(), same_machine);
+    let mut ends = Ends::new(began, Arc::clone(&live), reached.watch(), same_machine);
     let machine_before = ends.look().of_target_machine(same_machine);
     let snapshots = snapshots(options.connections, Arc::clone(&live), on_snapshot);
     let sampling = match Sampling::start(ends, context.case.load.samples_per_s, snapshots) {
@@ -227,13 +196,14 @@ fn measure(
     // Use of limits counts while the connections are open; a run that never got there has only this.
     let (client_limits, target_limits) = opened.unwrap_or_else(|| limits_of(&mut ends));
     let (counters, silent) = (ends.counters(), ends.control_failures());
+    let dead_workers = ends.dead_workers().to_vec();
     let remark = reached.remark.take();
     let ending = reached.end(ends.control());
     let outcome = match ran {
         Ok(outcome) => outcome,
         Err(error) => return Err(broken(context, "the client engine cannot run", &error)),
     };
-    let mut remarks = remarks(&outcome, ending.as_ref(), silent);
+    let mut remarks = remarks(&outcome, ending.as_ref(), silent, &dead_workers);
     remarks.extend(remark);
     if !sampled {
         remarks.push("the sampling thread ended early, so the samples are not complete".to_owned());
@@ -325,28 +295,35 @@ impl Observer for Watcher<'_> {
 }
 
 fn limits_of(ends: &mut Ends) -> (Vec<LimitReading>, Vec<LimitReading>) {
-    let target = ends.control().and_then(|control| control.limits().ok()).unwrap_or_default();
-    (brink_host::limits::read(std::process::id()), target)
+    (brink_host::limits::read(std::process::id()), ends.target_limits())
 }
 
-fn remarks(outcome: &Outcome, ending: Option<&Ending>, silent: u64) -> Vec<String> {
+fn remarks(
+    outcome: &Outcome,
+    ending: Option<&Ending>,
+    silent: u64,
+    dead_workers: &[DeadWorker],
+) -> Vec<String> {
     let mut remarks = Vec::new();
     if silent > 0 {
         remarks.push(format!(
             "the target's control plane did not answer {silent} times, and was then left alone for 5 s each"
         ));
     }
-    if outcome.heartbeats_skipped > 0 {
+    if outcome.samples.heartbeats_skipped > 0 {
         remarks.push(format!(
             "{} heartbeats were not sent, because the one before was unanswered",
-            outcome.heartbeats_skipped
+            outcome.samples.heartbeats_skipped
         ));
     }
-    if outcome.requests_abandoned > 0 {
+    if outcome.samples.requests_abandoned > 0 {
         remarks.push(format!(
             "{} requests were left unanswered when it was stopped",
-            outcome.requests_abandoned
+            outcome.samples.requests_abandoned
         ));
+    }
+    for worker in dead_workers {
+        remarks.push(format!("worker {} of the target died: {}", worker.pid, worker.how));
     }
     if ending == Some(&Ending::Killed) {
         remarks.push("the target did not stop in time when told to, and was killed".to_owned());

@@ -13,6 +13,8 @@ use toml::Spanned;
 
 use brink_wire::delay::Delay;
 
+use crate::cli::{ArrivalsName, CloseName, WorkloadName};
+use crate::location::Location;
 use crate::{cli, nearest};
 
 /// A whole file.
@@ -44,8 +46,17 @@ pub struct SweepFile {
 pub struct TargetTable {
     pub label: Option<Typed<Label>>,
     pub model: Option<Typed<Model>>,
-    pub address: Option<Typed<Address>>,
+    pub address: Option<Typed<Where>>,
     pub control: Option<Typed<Address>>,
+    pub pid: Option<Typed<Pid>>,
+    pub command: Option<Typed<CommandLine>>,
+    /// What a command serves: `http://127.0.0.1:{port}/path`.
+    pub url: Option<String>,
+    pub send: Option<Typed<Escaped>>,
+    pub expect: Option<Typed<Escaped>>,
+    pub method: Option<Typed<Method>>,
+    pub header: Vec<String>,
+    pub processes: Option<Typed<Processes>>,
     pub threads: Option<Typed<Threads>>,
     pub cpus: Option<Typed<Cpus>>,
     pub delay: Option<Delay>,
@@ -62,7 +73,13 @@ pub struct TargetTable {
 pub struct LoadTable {
     pub engine: Option<Typed<Engine>>,
     pub connections: Option<OneOrMany<Typed<Count>>>,
-    pub workload: Option<WorkloadKind>,
+    pub workload: Option<WorkloadName>,
+    pub requests: Option<Typed<Count>>,
+    pub rate: Option<Rate>,
+    pub arrivals: Option<ArrivalsName>,
+    pub seed: Option<u64>,
+    pub send: Option<Typed<Escaped>>,
+    pub expect: Option<Typed<Escaped>>,
     pub think: Option<Typed<Time>>,
     pub heartbeat: Option<Typed<TimeAboveZero>>,
     pub delay: Option<Typed<Wait>>,
@@ -75,7 +92,7 @@ pub struct LoadTable {
     pub warmup: Option<Typed<Time>>,
     pub duration: Option<Typed<TimeAboveZero>>,
     pub timeout: Option<Typed<TimeAboveZero>>,
-    pub close: Option<CloseKind>,
+    pub close: Option<CloseName>,
 }
 
 /// `[[step]]`: one point of the curve; what it names goes before `[load]` and `[[target]]`.
@@ -85,27 +102,11 @@ pub struct LoadTable {
 pub struct StepTable {
     pub connections: Typed<Count>,
     pub delay: Option<Delay>,
+    pub rate: Option<Rate>,
+    pub requests: Option<Typed<Count>>,
     pub payload: Option<Typed<Size>>,
     pub warmup: Option<Typed<Time>>,
     pub duration: Option<Typed<TimeAboveZero>>,
-}
-
-/// `workload`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[allow(missing_docs, reason = "as the flags of the same name, see cli")]
-pub enum WorkloadKind {
-    Closed,
-    Hold,
-}
-
-/// `close`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[allow(missing_docs, reason = "as the flags of the same name, see cli")]
-pub enum CloseKind {
-    Rst,
-    Fin,
 }
 
 /// One value or a list of them.
@@ -222,11 +223,38 @@ kinds! {
     Backlog: u32 = cli::backlog;
     Repeats: u32 = cli::repeats;
     Address: String = cli::host_and_port;
+    Where: Location = cli::location;
+    Pid: u32 = cli::pid;
+    CommandLine: String = cli::command;
+    Escaped: String = cli::escaped;
+    Method: String = cli::method;
+    Processes: u32 = cli::processes;
     Label: String = cli::label;
     Work: u32 = cli::work_us;
     Size: u32 = cli::payload;
     Stack: u64 = cli::stack_size;
     Cpus: cli::Cpus = cli::cpus;
+}
+
+/// Requests per second: a number, or a text as on the command line.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rate(pub f64);
+
+impl<'de> Deserialize<'de> for Rate {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Raw {
+            Number(f64),
+            Text(String),
+        }
+        let text = match Raw::deserialize(from) {
+            Ok(Raw::Number(number)) => number.to_string(),
+            Ok(Raw::Text(text)) => text,
+            Err(_) => return Err(serde::de::Error::custom("a number or a text in quotes is needed here")),
+        };
+        cli::request_rate(&text).map(Self).map_err(serde::de::Error::custom)
+    }
 }
 
 /// What is wrong in a file, and where.
@@ -276,20 +304,45 @@ pub fn parse(text: &str) -> Result<SweepFile, FileError> {
         });
     }
     for (target, place) in file.target.iter().zip(target_lines(text)) {
-        if target.control.is_some() && target.address.is_none() {
-            return Err(FileError {
-                line: Some(place),
-                message: "[[target]]: `control` belongs to a target with an `address`".to_owned(),
-            });
-        }
-        if target.model.is_some() == target.address.is_some() {
-            return Err(FileError {
-                line: Some(place),
-                message: "[[target]]: exactly one of `model` and `address` is needed".to_owned(),
-            });
+        if let Some(message) = contradiction(target) {
+            return Err(FileError { line: Some(place), message: format!("[[target]]: {message}") });
         }
     }
     Ok(file)
+}
+
+/// What of a [[target]] does not go together.
+fn contradiction(target: &TargetTable) -> Option<String> {
+    let TargetTable { model, address, command, .. } = target;
+    if [model.is_some(), address.is_some(), command.is_some()].iter().filter(|given| **given).count() != 1 {
+        return Some("exactly one of `model`, `address` and `command` is needed".to_owned());
+    }
+    let of_model = [
+        ("threads", target.threads.is_some()),
+        ("processes", target.processes.is_some()),
+        ("stack_size", target.stack_size.is_some()),
+        ("backlog", target.backlog.is_some()),
+        ("max_connections", target.max_connections.is_some()),
+        ("work", target.work.is_some()),
+        ("cpus", target.cpus.is_some() && address.is_some()),
+    ];
+    let of_address = [("control", target.control.is_some()), ("pid", target.pid.is_some())];
+    let of_stranger = [
+        ("send", target.send.is_some()),
+        ("expect", target.expect.is_some()),
+        ("method", target.method.is_some()),
+        ("header", !target.header.is_empty()),
+    ];
+    let misplaced = |keys: &[(&'static str, bool)], of: &str| {
+        let (key, _) = keys.iter().find(|(_, given)| *given)?;
+        Some(format!("`{key}` belongs to a target with {of}"))
+    };
+    let of_model = || misplaced(&of_model, "a `model`").filter(|_| model.is_none());
+    let of_address = || misplaced(&of_address, "an `address`").filter(|_| address.is_none());
+    let of_stranger = || misplaced(&of_stranger, "an `address` or a `command`").filter(|_| model.is_some());
+    let url = target.url.as_ref().filter(|_| command.is_none());
+    let url = url.map(|_| "`url` belongs to a target with a `command`; an `address` can be a URL".to_owned());
+    of_address().or_else(of_model).or_else(of_stranger).or(url)
 }
 
 /// Turns serde's words into ours: a key that is not known gets the nearest one that is.
@@ -390,7 +443,7 @@ mod tests {
             ("connections = -5", "a whole number"),
             ("connections = 1.5", "a whole number"),
             ("connections = [1, \"x\"]", "not a count"),
-            ("threads = 0", "1 to 1024"),
+            ("threads = 0", "1 to 1000000"),
             ("heartbeat = \"0s\"", "more than zero"),
             ("timeout = \"0s\"", "more than zero"),
             ("delay = \"5h\"", "at most 1h"),
@@ -405,6 +458,10 @@ mod tests {
         }
         assert!(with("[[target]]\naddress = \"foo\"").contains("f.toml:7: address: `foo` is not an address"));
         assert!(with("[[target]]\nmodel = \"mio\"\ncontrol = \"a:1\"").contains("`control` belongs to"));
+        assert!(with("[[target]]\naddress = \"a:1\"\nthreads = 2").contains("`threads` belongs to"));
+        assert!(with("[[target]]\nmodel = \"mio\"\nsend = \"x\"").contains("`send` belongs to"));
+        assert!(with("[[target]]\ncommand = \"a 'b\"").contains("a quote is not closed"));
+        assert!(with("[[target]]\naddress = \"https://a/\"").contains("TLS"));
         for text in [with("x"), with("a = [1"), zero] {
             assert_eq!(text.lines().count(), 1, "{text}");
         }

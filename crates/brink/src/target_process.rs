@@ -1,28 +1,39 @@
-//! A target that brink starts for one case: a process of its own, made from the
-//! same binary, that ends when this one does, however it does.
+//! A target that brink starts for one case, its own or anybody's, in a process group of its
+//! own, that ends when this process does, however it does.
+//!
+//! Must not know how a target is asked about itself.
 
-use std::collections::VecDeque;
-use std::io::{self, BufRead, BufReader, Read};
+mod arguments;
+pub mod output;
+pub mod ready;
+mod words;
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::mpsc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use brink_host::descent::Descent;
+use brink_host::parent;
 use brink_results::case::TargetCase;
 use brink_wire::control::Ready;
-use brink_wire::value;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 
-const READY_WITHIN: Duration = Duration::from_secs(10);
+use self::output::Output;
+
 const STOP_WITHIN: Duration = Duration::from_secs(5);
-const LINES_KEPT: usize = 5;
+/// For workers that outlive their master, once they were told to end as well.
+const ORPHANS_WITHIN: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// A running target.
 pub struct TargetProcess {
-    child: Child,
-    /// What it said when it was ready.
-    pub ready: Ready,
-    complaints: Arc<Mutex<VecDeque<String>>>,
+    /// Where it serves.
+    pub address: SocketAddr,
+    /// What it said when it was ready, if it said anything.
+    pub ready: Option<Ready>,
+    family: Family,
 }
 
 /// How a target ended.
@@ -36,151 +47,220 @@ pub enum Ending {
     Killed,
 }
 
-/// Starts the target of a case on a free port of 127.0.0.1 and waits until it listens.
+/// Starts brink's own target of a case on a free port of 127.0.0.1 and waits until it listens.
 ///
 /// # Errors
 /// One line that says why it did not come up, with the target's own words.
 pub fn start(case: &TargetCase) -> Result<TargetProcess, String> {
     let program =
         std::env::current_exe().map_err(|error| format!("cannot find this program again: {error}"))?;
-    let mut child = Command::new(program)
-        .args(arguments(case))
-        .args(["--parent", &std::process::id().to_string()])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        // A token is for targets that run already; nobody would present it to this one.
-        .env_remove("BRINK_TOKEN")
-        // Ctrl-C on the terminal is for the client, which then stops the target in good order.
-        .process_group(0)
-        .spawn()
+    let mut command = Command::new(program);
+    command
+        .args(arguments::arguments(case))
+        // It ties itself to this process, and its workers to itself.
+        .args(["--parent", &std::process::id().to_string()]);
+    let family = Family::start(&mut command, Command::spawn)
         .map_err(|error| format!("cannot start the target: {error}"))?;
-    let complaints = Arc::default();
-    // Without a thread to spare its words are lost, but not the run.
-    let listener =
-        child.stderr.take().and_then(|stderr| keep_last_lines(stderr, Arc::clone(&complaints)).ok());
-    let said = match child.stdout.take() {
-        Some(stdout) => first_line(stdout),
-        None => Err("its output is not a pipe".to_owned()),
+    await_ready(family, None)
+}
+
+/// Starts anybody's server with a command whose `{port}` is a free port of 127.0.0.1, and waits until
+/// it says that it is ready or accepts a connection there.
+///
+/// The free port is found by binding and closing it, so another process can take it before the
+/// server does: when the server ends at once and the port is taken, it is tried with another one, once.
+///
+/// # Errors
+/// One line that says why it did not come up, with the server's own words.
+pub fn start_command(command: &str, fixed_port: Option<u16>) -> Result<TargetProcess, String> {
+    let words = words::split(command)?;
+    let Some((program, _)) = words.split_first() else {
+        return Err(format!("command `{command}`: there is no program in it"));
     };
-    match said.and_then(|line| serde_json::from_str(&line).map_err(|_| format!("its first line is `{line}`")))
-    {
-        Ok(ready) => Ok(TargetProcess { child, ready, complaints }),
-        Err(why) => {
-            let _gone_already = child.kill();
-            let _reaped = child.wait();
-            if let Some(listener) = listener {
-                let _ended = listener.join();
-            }
-            let words = last_words(&complaints);
-            Err(format!("the target did not get ready: {}", if words.is_empty() { why } else { words }))
+    let fixed = fixed_port.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    if let Some(at) = fixed.filter(|at| is_taken(*at)) {
+        return Err(format!("command `{program}`: {at} is in use already: another server would be measured"));
+    }
+    let mut tried = None;
+    loop {
+        let at = match fixed {
+            Some(at) => Some(at),
+            None => words::wants_port(&words).then(free_port).transpose()?,
+        };
+        let filled = at.map_or_else(|| words.clone(), |at| words::with_port(&words, at.port()));
+        let mut command = Command::new(&filled[0]);
+        command.args(&filled[1..]);
+        // It knows nothing of this process, so the kernel is asked to end them together. Its children
+        // are ended by `Family`, unless this process is killed by SIGKILL: see `spawn_tied`.
+        let family = Family::start(&mut command, parent::spawn_tied).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => format!("command: there is no program `{program}` here"),
+            _ => format!("command: cannot start `{program}`: {error}"),
+        })?;
+        match (await_ready(family, at), at) {
+            (Ok(target), _) => return Ok(target),
+            (Err(_), Some(at)) if tried.is_none() && fixed.is_none() && is_taken(at) => tried = Some(at),
+            (Err(why), _) => return Err(format!("command `{program}`: {why}")),
         }
     }
 }
 
-/// The flags that make a target what its case says.
-fn arguments(case: &TargetCase) -> Vec<String> {
-    let mut flags = vec!["target".to_owned()];
-    let mut flag = |name: &str, value: String| flags.extend([name.to_owned(), value]);
-    flag("--model", case.model.clone());
-    flag("--listen", "127.0.0.1:0".to_owned());
-    flag("--delay", case.delay.to_string());
-    flag("--work", format!("{}us", case.work_us));
-    if case.stack_bytes.is_none() {
-        flag("--threads", case.threads.to_string());
-    }
-    flag("--backlog", case.backlog.to_string());
-    if let Some(bytes) = case.stack_bytes {
-        flag("--stack-size", bytes.to_string());
-    }
-    if let Some(count) = case.connections_max {
-        flag("--max-connections", count.to_string());
-    }
-    if let Some(cpus) = &case.cpus {
-        flag("--cpus", value::format_cpus(cpus));
-    }
-    flags
+fn free_port() -> Result<SocketAddr, String> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .and_then(|listener| listener.local_addr())
+        .map_err(|error| format!("no free port on 127.0.0.1: {error}"))
 }
 
-/// Reads one line, but waits no longer than a target may take to get ready.
-fn first_line(stdout: ChildStdout) -> Result<String, String> {
-    let (send, receive) = mpsc::channel();
-    let reader = thread("target-stdout").spawn(move || {
-        let mut lines = BufReader::new(stdout.take(1 << 20));
-        let mut line = String::new();
-        let outcome = lines.read_line(&mut line).map(|_| line);
-        let _nobody_waits = send.send(outcome);
-        // What follows is not ours to read, but a full pipe must not stop the target.
-        let _until_it_ends = io::copy(&mut lines.into_inner().into_inner(), &mut io::sink());
+fn is_taken(at: SocketAddr) -> bool {
+    TcpListener::bind(at).is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse)
+}
+
+fn await_ready(mut family: Family, port: Option<SocketAddr>) -> Result<TargetProcess, String> {
+    let said = match Output::of(&mut family.child) {
+        Ok(output) => {
+            let output = family.output.insert(output);
+            let (pid, first_line) = (family.pid, &output.first_line);
+            ready::wait(first_line, port, || has_ended(pid))
+        }
+        Err(why) => Err(why),
+    };
+    let said = said.and_then(|ready| {
+        let address = ready.as_ref().map(|ready| ready.address).or(port);
+        address.map(|address| (address, ready)).ok_or_else(|| "it does not say where it serves".to_owned())
     });
-    reader.map_err(|error| format!("no thread can be made to listen to it: {error}"))?;
-    match receive.recv_timeout(READY_WITHIN) {
-        Ok(Ok(line)) if line.is_empty() => Err("it ended at once".to_owned()),
-        Ok(Ok(line)) => Ok(line.trim_end().to_owned()),
-        Ok(Err(error)) => Err(format!("its output cannot be read: {error}")),
-        Err(_) => Err(format!("no ready line within {}", value::format_duration(READY_WITHIN))),
-    }
-}
-
-fn keep_last_lines(
-    stderr: impl Read + Send + 'static,
-    kept: Arc<Mutex<VecDeque<String>>>,
-) -> io::Result<std::thread::JoinHandle<()>> {
-    thread("target-stderr").spawn(move || {
-        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-            if kept.len() == LINES_KEPT {
-                kept.pop_front();
-            }
-            kept.push_back(line);
+    match said {
+        Ok((address, ready)) => {
+            // Workers that it started by now stay known, should it die before them.
+            family.descent.refresh();
+            Ok(TargetProcess { address, ready, family })
         }
-    })
-}
-
-fn thread(name: &str) -> std::thread::Builder {
-    std::thread::Builder::new().name(name.to_owned())
-}
-
-fn last_words(kept: &Mutex<VecDeque<String>>) -> String {
-    let kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-    kept.iter().map(|line| line.trim_start_matches("brink: ")).collect::<Vec<_>>().join("; ")
+        Err(why) => {
+            let status = family.clear();
+            let words = family.output.as_ref().map(Output::last_words_of_the_dead).unwrap_or_default();
+            let status = status.filter(|_| words.is_empty() && why.contains("ended"));
+            let why = if words.is_empty() { why } else { words };
+            let status = status.map_or(String::new(), |status| format!(" ({status})"));
+            Err(format!("the target did not get ready: {why}{status}"))
+        }
+    }
 }
 
 impl TargetProcess {
-    /// How it ended, if it has.
-    pub fn died(&mut self) -> Option<String> {
-        let status = self.child.try_wait().ok().flatten()?;
-        let words = last_words(&self.complaints);
-        Some(if words.is_empty() { status.to_string() } else { format!("{status}: {words}") })
+    /// The process that was started.
+    pub fn pid(&self) -> u32 {
+        self.family.child.id()
     }
 
-    /// Asks it to stop with `ask`, waits, and kills it when it does not.
-    pub fn stop(mut self, ask: impl FnOnce()) -> Ending {
+    /// How it ended, if it has. Then nothing of it is left.
+    pub fn died(&mut self) -> Option<String> {
+        let status = self.family.died()?;
+        let words = self.family.output.as_ref().map(Output::last_words_of_the_dead).unwrap_or_default();
+        Some(if words.is_empty() { status } else { format!("{status}: {words}") })
+    }
+
+    /// Asks it to stop, waits, and kills what does not: it, its process group, and what descends from
+    /// it. `ask` tells it in its own way and says whether that worked; else SIGTERM does.
+    pub fn stop(mut self, ask: impl FnOnce() -> bool) -> Ending {
         if let Some(how) = self.died() {
             return Ending::Died(how);
         }
-        ask();
+        // As long as it lives its family can be told from strangers.
+        self.family.descent.refresh();
+        if !ask() {
+            let _gone_already = kill_process(self.family.pid, Signal::TERM);
+        }
         let until = Instant::now() + STOP_WITHIN;
-        while Instant::now() < until {
-            if matches!(self.child.try_wait(), Ok(Some(_))) {
-                return Ending::Stopped;
-            }
-            pause(Duration::from_millis(5));
+        let stopped = wait_until(until, || has_ended(self.family.pid));
+        if stopped && !self.family.descent.refresh().is_empty() {
+            // Workers whose master did not wait for them. Its number is still theirs: it was not waited for.
+            let _gone_already = kill_process_group(self.family.pid, Signal::TERM);
+            let until = until.min(Instant::now() + ORPHANS_WITHIN);
+            wait_until(until, || self.family.descent.refresh().is_empty());
         }
-        Ending::Killed
+        self.family.clear();
+        if stopped { Ending::Stopped } else { Ending::Killed }
     }
 }
 
-impl Drop for TargetProcess {
-    fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
+/// A started process with all that descends from it. Nothing of it outlives this value.
+struct Family {
+    child: Child,
+    pid: Pid,
+    descent: Descent,
+    output: Option<Output>,
+    status: Option<ExitStatus>,
+}
+
+impl Family {
+    fn start(
+        command: &mut Command,
+        spawn: impl FnOnce(&mut Command) -> io::Result<Child>,
+    ) -> io::Result<Self> {
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            // A token is for targets that run already; nobody would present it to this one.
+            .env_remove("BRINK_TOKEN")
+            // Ctrl-C on the terminal is for the client, which then stops the target in good order.
+            .process_group(0);
+        let child = spawn(command)?;
+        let (pid, descent) = (Pid::from_child(&child), Descent::of(child.id()));
+        Ok(Self { child, pid, descent, output: None, status: None })
+    }
+
+    /// How the first process ended, if it has. What it left behind is killed then.
+    fn died(&mut self) -> Option<String> {
+        if self.status.is_none() && !has_ended(self.pid) {
+            return None;
+        }
+        let status = self.clear();
+        Some(status.map_or_else(|| "its exit status was lost".to_owned(), |status| status.to_string()))
+    }
+
+    /// Kills what is left, and waits for the first process. Not before its group was killed: until then
+    /// nobody else can get its number.
+    fn clear(&mut self) -> Option<ExitStatus> {
+        if self.status.is_none() {
+            // First: children that left the group are only known by their parent while that lives.
+            self.descent.kill();
+            let _gone_already = kill_process_group(self.pid, Signal::KILL);
             let _gone_already = self.child.kill();
-            let _reaped = self.child.wait();
+            self.status = self.child.wait().ok();
         }
+        self.status
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "waits for a process to end; nothing is measured meanwhile")]
+impl Drop for Family {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+/// Whether a child has ended. It stays there to be waited for.
+fn has_ended(pid: Pid) -> bool {
+    let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    // An error: it is no child any more, which this process has not seen to.
+    waitid(WaitId::Pid(pid), look).map_or(true, |status| status.is_some())
+}
+
+fn wait_until(end: Instant, mut done: impl FnMut() -> bool) -> bool {
+    loop {
+        if done() {
+            return true;
+        }
+        if Instant::now() >= end {
+            return false;
+        }
+        pause(LOOK_EVERY);
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "waits for a process; nothing is measured meanwhile")]
 fn pause(time: Duration) {
     std::thread::sleep(time);
 }
+
+#[cfg(test)]
+#[path = "target_process/tests.rs"]
+mod tests;

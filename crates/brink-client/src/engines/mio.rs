@@ -2,32 +2,35 @@
 //!
 //! A socket is registered once, edge-triggered, and never again. There is no timer per connection: first
 //! requests and heartbeats come from a cursor, pauses from a FIFO queue, timeouts from a sweep that looks at
-//! a few connections per tick; one timer per worker rings for what is due first. Must not decide when phases begin; the orders say so.
+//! a few connections per tick; one timer per worker rings for what is due first. Must not decide when phases
+//! begin; the orders say so.
 
 mod alarm;
+mod connecting;
 mod connection;
 mod exchange;
 mod opening;
 mod sweep;
 mod wire;
+mod working;
 
-use std::collections::VecDeque;
 use std::io;
-use std::os::fd::AsRawFd;
 use std::time::Duration;
 
-use ::mio::unix::SourceFd;
-use ::mio::{Events, Interest, Poll, Registry, Token, Waker};
+use ::mio::{Events, Poll, Registry, Token, Waker};
+
+use crate::dial::Dialer;
 
 use crate::options::Close;
-use crate::pacing::{AfterReply, Pace, share};
+use crate::pacing::share;
 use crate::samples::WorkerSamples;
-use crate::stage::{Order, Schedule, Worker};
+use crate::stage::{Order, Worker};
 use alarm::Alarm;
 use connection::{Connection, State};
-use opening::{Attempt, Opening};
+use opening::Opening;
 use sweep::Sweep;
 use wire::Wire;
+use working::Work;
 
 /// Events taken per call of epoll_wait(2).
 const EVENTS: usize = 1024;
@@ -58,7 +61,7 @@ fn run_polling(
         if driver.obey() {
             return Ok(driver.close());
         }
-        let waited = driver.step(poll.registry()).and_then(|timeout| wait(&mut poll, &mut events, timeout));
+        let waited = driver.step().and_then(|timeout| wait(&mut poll, &mut events, timeout));
         match waited {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -81,6 +84,8 @@ fn run_polling(
 struct Driver<'a> {
     worker: Worker<'a>,
     connections: Vec<Connection>,
+    registry: Registry,
+    dialer: Dialer,
     wire: Wire,
     samples: WorkerSamples,
     opening: Opening,
@@ -92,18 +97,6 @@ struct Driver<'a> {
     arrived: bool,
 }
 
-/// The workload under way.
-struct Work {
-    schedule: Schedule,
-    pace: Pace,
-    /// Connections that pause, and when their next request is due.
-    thinking: VecDeque<(u64, u32)>,
-    /// Requests, or final verifying echoes, that are not answered yet.
-    outstanding: u32,
-    /// Connections that were asked for the final proof so far.
-    proved: usize,
-}
-
 impl<'a> Driver<'a> {
     fn new(worker: Worker<'a>, registry: &Registry) -> io::Result<Self> {
         let options = worker.options;
@@ -112,6 +105,8 @@ impl<'a> Driver<'a> {
             worker,
             // The whole share at once: pages are touched as connections come, and nothing is ever moved.
             connections: Vec::with_capacity(share as usize),
+            registry: registry.try_clone()?,
+            dialer: Dialer::new(&worker),
             wire: Wire::new(options),
             samples: WorkerSamples::new()?,
             opening: Opening::new(&worker),
@@ -131,14 +126,7 @@ impl<'a> Driver<'a> {
             Order::Wait => {}
             Order::Open { goal, begin_ns } => self.opening.raise(&self.worker, goal, begin_ns),
             Order::Work(schedule) => {
-                let Worker { options, index, workers, .. } = self.worker;
-                let pace = Pace::new(options, index, workers, schedule.begin_ns);
-                let thinkers = match pace.after_reply {
-                    AfterReply::SendAfter { .. } => self.connections.len(),
-                    AfterReply::Rest | AfterReply::Send => 0,
-                };
-                let thinking = VecDeque::with_capacity(thinkers);
-                self.work = Some(Work { schedule, pace, thinking, outstanding: 0, proved: 0 });
+                self.work = Some(Work::new(&self.worker, schedule, self.connections.len()));
             }
             Order::Close => return true,
         }
@@ -147,10 +135,10 @@ impl<'a> Driver<'a> {
 
     /// Does what is due, says when the order is done, and returns how long to sleep at most. The alarm rings for
     /// what comes due meanwhile; only the sweep, which may be late, is left to the coarse timeout.
-    fn step(&mut self, registry: &Registry) -> io::Result<Option<Duration>> {
+    fn step(&mut self) -> io::Result<Option<Duration>> {
         let now_ns = self.worker.stage.now_ns();
         let due_ns = if self.opening.wants_more() {
-            self.open_more(registry, now_ns)
+            self.open_more(now_ns)
         } else if self.work.is_some() {
             self.go_on(now_ns)
         } else {
@@ -170,17 +158,21 @@ impl<'a> Driver<'a> {
         Ok(sweep_ns.map(|sweep_ns| Duration::from_nanos(sweep_ns.saturating_sub(now_ns))))
     }
 
-    fn is_done(&self, now_ns: u64) -> bool {
+    fn is_done(&mut self, now_ns: u64) -> bool {
+        let connections = self.connections.len();
         let worked = self.work.as_ref().is_none_or(|work| {
-            let proved = !work.pace.final_verify || work.proved == self.connections.len();
-            now_ns >= work.schedule.window_end_ns && work.outstanding == 0 && proved
+            let is_over = self.worker.is_over(&work.schedule, now_ns);
+            is_over && work.outstanding == 0 && work.is_proved(connections)
         });
+        if worked {
+            self.give_up_arrivals(now_ns);
+        }
         self.opening.is_done() && worked
     }
 
     /// Makes attempts as far as rate and window let it; returns when the next is due. Where the window is
     /// what holds it up, an event will tell.
-    fn open_more(&mut self, registry: &Registry, mut now_ns: u64) -> Option<u64> {
+    fn open_more(&mut self, mut now_ns: u64) -> Option<u64> {
         for _ in 0..BATCH {
             if !self.opening.wants_more() || self.opening.under_way >= self.opening.window {
                 return None;
@@ -192,75 +184,9 @@ impl<'a> Driver<'a> {
                 }
                 pacer.take(self.opening.attempted, now_ns);
             }
-            now_ns = self.attempt(registry, now_ns);
+            now_ns = self.attempt(now_ns);
         }
         Some(now_ns)
-    }
-
-    /// Makes one attempt; returns the time after it.
-    fn attempt(&mut self, registry: &Registry, now_ns: u64) -> u64 {
-        self.worker.shard.attempt();
-        let slot = self.connections.len();
-        let attempt = self.opening.attempt();
-        let after_ns = self.worker.stage.now_ns();
-        let (socket, connected) = match attempt {
-            Attempt::Connected(socket) => (socket, true),
-            Attempt::Connecting(socket) => (socket, false),
-            Attempt::Failed(phase, error) => {
-                self.connections.push(Connection::CLOSED);
-                self.attempt_failed(phase, &brink_host::errno::name(&error));
-                return after_ns;
-            }
-        };
-        let fd = socket.as_raw_fd();
-        let connecting = Connection {
-            socket: Some(socket),
-            since_ns: now_ns,
-            state: State::Connecting,
-            ..Connection::CLOSED
-        };
-        self.connections.push(connecting);
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        // Sent before it is registered: registering then reports the reply, not merely that it can write.
-        if connected {
-            self.on_connected(slot, after_ns);
-        } else if self.worker.options.target.ip().is_loopback() {
-            self.connected_already(slot, after_ns);
-        }
-        if self.connections[slot].state == State::Closed {
-            return after_ns;
-        }
-        if let Err(error) = registry.register(&mut SourceFd(&fd), Token(slot), interest) {
-            self.drop_socket(slot);
-            self.attempt_failed("register", &brink_host::errno::name(&error));
-        }
-        after_ns
-    }
-
-    /// Sends what came due; after the window, has each connection prove that it is alive. Returns when to come
-    /// again.
-    fn go_on(&mut self, now_ns: u64) -> Option<u64> {
-        let work = self.work.as_ref()?;
-        let end_ns = work.schedule.window_end_ns;
-        if now_ns >= end_ns {
-            return self.prove().then_some(now_ns);
-        }
-        for _ in 0..BATCH {
-            let Some(due_ns) = self.due_ns().filter(|&due_ns| due_ns < end_ns) else { return Some(end_ns) };
-            if due_ns > now_ns {
-                return Some(due_ns);
-            }
-            self.send_due();
-        }
-        Some(now_ns)
-    }
-
-    /// When the next request is due that no reply brings about.
-    fn due_ns(&self) -> Option<u64> {
-        let work = self.work.as_ref()?;
-        let visit = work.pace.cursor.as_ref().and_then(crate::pacing::Cursor::due_ns);
-        let thought = work.thinking.front().map(|&(due_ns, _)| due_ns);
-        visit.into_iter().chain(thought).min()
     }
 
     /// Looks at some connections whether what is under way takes too long. Returns when to come again.
@@ -285,9 +211,11 @@ impl<'a> Driver<'a> {
     fn is_overdue(&self, slot: usize, now_ns: u64) -> bool {
         let connection = &self.connections[slot];
         let timeout_ns = match connection.state {
-            State::Closed | State::Idle => return false,
+            State::Closed | State::Parked | State::Idle => return false,
             State::Requested => self.sweep.reply_timeout_ns,
-            State::Connecting | State::Verifying | State::FinalVerifying => self.sweep.verify_timeout_ns,
+            State::Connecting | State::Reopening | State::Verifying | State::FinalVerifying => {
+                self.sweep.verify_timeout_ns
+            }
         };
         now_ns.saturating_sub(connection.since_ns) > timeout_ns
     }
@@ -296,16 +224,16 @@ impl<'a> Driver<'a> {
     /// leaves to do: attempts count as not made, requests as not intended.
     fn close(mut self) -> WorkerSamples {
         let Worker { options, index, workers, .. } = self.worker;
-        let schedule = self.work.as_ref().map(|work| work.schedule);
+        self.give_up_arrivals(self.worker.stage.now_ns());
         for slot in 0..self.connections.len() {
-            let Connection { state, since_ns, .. } = self.connections[slot];
+            let state = self.connections[slot].state;
             if state.is_open() {
                 self.samples.live_at_end += 1;
                 self.worker.count_close();
             }
-            if state == State::Requested {
+            if state.has_request() {
                 self.worker.shard.settle(false);
-                if schedule.is_some_and(|schedule| schedule.in_window(since_ns)) {
+                if self.is_counted(self.clock_ns(slot)) {
                     self.samples.requests_intended -= 1;
                     self.samples.requests_abandoned += 1;
                 }

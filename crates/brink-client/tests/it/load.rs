@@ -5,7 +5,8 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use brink_client::{
-    Close, ENGINES, Engine, LiveCounters, LoadOptions, Observer, Outcome, Phase, Stop, Workload, run,
+    Close, ENGINES, Engine, LiveCounters, LoadOptions, Observer, Outcome, Phase, Protocol, Stop,
+    WorkerSamples, Workload, run,
 };
 
 use crate::servers;
@@ -16,6 +17,9 @@ pub fn options(target: SocketAddr, connections: u64, workload: Workload) -> Load
         target,
         connections,
         workload,
+        protocol: Protocol::Frame,
+        requests: None,
+        seed: 1,
         payload_bytes: 64,
         delay: Some(Duration::ZERO),
         delay_asked: None,
@@ -62,17 +66,21 @@ impl Observer for Notes {
 pub fn load(engine: &Engine, options: &LoadOptions, stop: &Stop, notes: &mut Notes) -> Outcome {
     let live = LiveCounters::new(options.threads);
     let outcome = run(engine, options, stop, &live, notes).unwrap();
-    let Outcome { requested, opened, failed, not_attempted, closed_early, live_at_end, .. } = outcome;
+    let requested = outcome.requested;
+    let WorkerSamples { opened, failed, not_attempted, closed_early, live_at_end, .. } = outcome.samples;
     assert_eq!(requested, options.connections);
     assert_eq!(requested, opened + failed + not_attempted, "{outcome:?}");
     assert_eq!(opened, closed_early + live_at_end, "{outcome:?}");
-    assert_eq!(outcome.requests_intended, outcome.requests_completed + outcome.requests_failed);
-    assert_eq!(outcome.latency.len(), outcome.requests_completed);
-    assert!(outcome.peak_live <= opened && outcome.connect_latency.len() >= opened);
+    assert_eq!(
+        outcome.samples.requests_intended,
+        outcome.samples.requests_completed + outcome.samples.requests_failed
+    );
+    assert_eq!(outcome.samples.latency.len(), outcome.samples.requests_completed);
+    assert!(outcome.peak_live <= opened && outcome.samples.connect_latency.len() >= opened);
     let now = live.snapshot();
     assert_eq!((now.opened, now.failed, now.live, now.in_flight), (opened, failed, 0, 0));
-    let counted: u64 = outcome.failures.iter().map(|failure| failure.count).sum();
-    assert_eq!(counted, failed + closed_early, "{:?}", outcome.failures);
+    let counted: u64 = outcome.samples.failures.iter().map(|failure| failure.count).sum();
+    assert_eq!(counted, failed + closed_early, "{:?}", outcome.samples.failures);
     outcome
 }
 
@@ -80,9 +88,12 @@ pub fn load(engine: &Engine, options: &LoadOptions, stop: &Stop, notes: &mut Not
 fn load_well(engine: &Engine, options: &LoadOptions) -> Outcome {
     let mut notes = Notes::default();
     let outcome = load(engine, options, &Stop::new(), &mut notes);
-    assert_eq!(outcome.failures, [], "{} connections", options.connections);
-    assert_eq!((outcome.opened, outcome.live_at_end), (options.connections, options.connections));
-    assert_eq!((outcome.peak_live, outcome.requests_failed), (options.connections, 0));
+    assert_eq!(outcome.samples.failures, [], "{} connections", options.connections);
+    assert_eq!(
+        (outcome.samples.opened, outcome.samples.live_at_end),
+        (options.connections, options.connections)
+    );
+    assert_eq!((outcome.peak_live, outcome.samples.requests_failed), (options.connections, 0));
     assert_eq!(notes.plateaus, options.plateaus);
     assert!(!outcome.interrupted && outcome.window == options.duration);
     assert_eq!(notes.phases, [Phase::Ramp, Phase::Warmup, Phase::Window, Phase::Drain, Phase::Close]);
@@ -95,10 +106,10 @@ fn each_engine_holds_and_loads_1_10_and_500_connections() {
         let target = servers::start(|_, stream| servers::echo(stream));
         for connections in [1, 10, 500] {
             let held = load_well(engine, &options(target, connections, HOLD));
-            assert_eq!((held.requests_intended, held.completed_in_window), (0, 0));
+            assert_eq!((held.samples.requests_intended, held.samples.completed_in_window), (0, 0));
             let busy = load_well(engine, &options(target, connections, BUSY));
-            assert!(busy.requests_completed > 0 && busy.completed_in_window > 0);
-            assert!(busy.delay_error.is_empty(), "a plain echo server does not know its wait");
+            assert!(busy.samples.requests_completed > 0 && busy.samples.completed_in_window > 0);
+            assert!(busy.samples.delay_error.is_empty(), "a plain echo server does not know its wait");
         }
     }
 }
@@ -109,7 +120,7 @@ fn each_engine_carries_the_smallest_and_the_largest_payload() {
         let target = servers::start(|_, stream| servers::echo(stream));
         for payload_bytes in [0, 1, (16 << 10) - 40, (16 << 10) - 39, (64 << 10) - 40, 1 << 20] {
             let options = LoadOptions { payload_bytes, ..options(target, 3, BUSY) };
-            assert!(load_well(engine, &options).completed_in_window > 0, "{payload_bytes} bytes");
+            assert!(load_well(engine, &options).samples.completed_in_window > 0, "{payload_bytes} bytes");
         }
     }
 }
@@ -120,10 +131,10 @@ fn a_delay_that_is_known_is_compared_with_the_wait() {
         let target = servers::start(|_, stream| servers::brink(stream));
         let asked = LoadOptions { delay: Some(Duration::from_micros(3)), ..options(target, 4, BUSY) };
         let outcome = load_well(engine, &asked);
-        assert_eq!(outcome.delay_error.len(), outcome.requests_completed);
-        assert_eq!((outcome.delay_error.min(), outcome.delay_error.max()), (5, 5));
+        assert_eq!(outcome.samples.delay_error.len(), outcome.samples.requests_completed);
+        assert_eq!((outcome.samples.delay_error.min(), outcome.samples.delay_error.max()), (5, 5));
         let unknown = LoadOptions { delay: None, ..asked };
-        assert!(load_well(engine, &unknown).delay_error.is_empty());
+        assert!(load_well(engine, &unknown).samples.delay_error.is_empty());
     }
 }
 
@@ -133,9 +144,9 @@ fn heartbeats_and_pauses_go_on_through_the_window() {
         let target = servers::start(|_, stream| servers::echo(stream));
         let heartbeat = Some(Duration::from_millis(10));
         let beating = load_well(engine, &options(target, 7, Workload::Hold { heartbeat }));
-        assert!(beating.requests_completed > 0);
+        assert!(beating.samples.requests_completed > 0);
         let thinking = Workload::Closed { think: Duration::from_millis(5) };
-        assert!(load_well(engine, &options(target, 7, thinking)).requests_completed > 0);
+        assert!(load_well(engine, &options(target, 7, thinking)).samples.requests_completed > 0);
     }
 }
 
@@ -200,9 +211,9 @@ fn a_stop_in_the_window_keeps_the_samples() {
             let outcome = load(engine, &options, &stop, &mut notes);
             assert!(outcome.interrupted && outcome.window < hour);
             assert_eq!(notes.phases.last(), Some(&Phase::Close));
-            assert_eq!(outcome.live_at_end, outcome.opened);
+            assert_eq!(outcome.samples.live_at_end, outcome.samples.opened);
             if phase != Phase::Ramp {
-                assert_eq!(outcome.opened, 20);
+                assert_eq!(outcome.samples.opened, 20);
             }
         }
     }

@@ -12,7 +12,12 @@ use crate::servers;
 
 /// Failures as (phase, errno, count).
 fn failures(outcome: &Outcome) -> Vec<(&str, &str, u64)> {
-    outcome.failures.iter().map(|failure| (failure.phase, failure.errno.as_str(), failure.count)).collect()
+    outcome
+        .samples
+        .failures
+        .iter()
+        .map(|failure| (failure.phase, failure.errno.as_str(), failure.count))
+        .collect()
 }
 
 fn fails(options: &LoadOptions) -> Outcome {
@@ -47,7 +52,7 @@ fn too_many_bytes_are_unexpected() {
     });
     let outcome = fails(&options(target, 10, HOLD));
     // The byte may come with the reply or after it; either way the connection had opened.
-    assert_eq!((outcome.opened, outcome.closed_early), (10, 10));
+    assert_eq!((outcome.samples.opened, outcome.samples.closed_early), (10, 10));
     assert_eq!(failures(&outcome), [("idle", "unexpected_bytes", 10)]);
 }
 
@@ -55,7 +60,7 @@ fn too_many_bytes_are_unexpected() {
 fn a_server_that_closes_at_once_opens_nothing() {
     let target = servers::start(|_, stream| drop(stream));
     let outcome = fails(&options(target, 10, HOLD));
-    assert_eq!(outcome.failed, 10);
+    assert_eq!(outcome.samples.failed, 10);
     // FIN, or RST where the echo was there already, or a write after either.
     for (phase, errno, _) in failures(&outcome) {
         assert!(["verify", "connect"].contains(&phase), "{phase}");
@@ -67,11 +72,15 @@ fn a_server_that_closes_at_once_opens_nothing() {
 fn nobody_there_is_given_up_on() {
     let one = fails(&options(servers::nobody(), 1, HOLD));
     assert_eq!(failures(&one), [("connect", "ECONNREFUSED", 1)]);
-    assert_eq!(one.failures[0].first_at_connections, 0);
+    assert_eq!(one.samples.failures[0].first_at_connections, 0);
     let many = LoadOptions { threads: 2, connect_window: 64, ..options(servers::nobody(), 10_000, HOLD) };
     let many = fails(&many);
     // 100 in a row for each worker, and those that were under way then.
-    assert!((200..=264).contains(&many.failed) && many.not_attempted == 10_000 - many.failed, "{many:?}");
+    assert!(
+        (200..=264).contains(&many.samples.failed)
+            && many.samples.not_attempted == 10_000 - many.samples.failed,
+        "{many:?}"
+    );
 }
 
 #[test]
@@ -86,13 +95,13 @@ fn connections_that_the_target_closes_are_closed_early() {
         }
     });
     let busy = fails(&options(target, 20, BUSY));
-    assert_eq!((busy.opened, busy.closed_early, busy.live_at_end), (20, 10, 10));
-    assert_eq!(busy.requests_failed, 0, "they failed in the warm-up");
+    assert_eq!((busy.samples.opened, busy.samples.closed_early, busy.samples.live_at_end), (20, 10, 10));
+    assert_eq!(busy.samples.requests_failed, 0, "they failed in the warm-up");
     assert!(failures(&busy).iter().all(|failure| failure.0 == "request"));
-    assert!(busy.requests_completed > 0, "the others go on");
+    assert!(busy.samples.requests_completed > 0, "the others go on");
     let held = fails(&options(target, 20, HOLD));
-    assert_eq!((held.opened, held.closed_early), (20, 10));
-    assert!(failures(&held).iter().all(|failure| failure.0 == "final_verify"), "{:?}", held.failures);
+    assert_eq!((held.samples.opened, held.samples.closed_early), (20, 10));
+    assert!(failures(&held).iter().all(|failure| failure.0 == "final_verify"), "{:?}", held.samples.failures);
 }
 
 #[test]
@@ -119,9 +128,9 @@ fn a_connection_lost_while_idle_is_noticed() {
     let outcome =
         run(&ENGINES[0], &options, &Stop::new(), &LiveCounters::new(options.threads), &mut Cut(told))
             .unwrap();
-    assert_eq!((outcome.opened, outcome.closed_early, outcome.peak_live), (5, 5, 5));
+    assert_eq!((outcome.samples.opened, outcome.samples.closed_early, outcome.peak_live), (5, 5, 5));
     assert_eq!(failures(&outcome), [("idle", "closed", 5)]);
-    assert_eq!(outcome.failures[0].first_at_connections, 5);
+    assert_eq!(outcome.samples.failures[0].first_at_connections, 5);
 }
 
 #[test]
@@ -146,14 +155,17 @@ fn a_server_that_falls_silent_times_out_and_the_run_ends() {
     let in_window = LoadOptions { timeout, warmup: Duration::ZERO, ..options(target, 10, BUSY) };
     let busy = fails(&in_window);
     assert_eq!(failures(&busy), [("request", "timeout", 10)]);
-    assert_eq!((busy.requests_intended, busy.requests_failed, busy.completed_in_window), (10, 10, 0));
+    assert_eq!(
+        (busy.samples.requests_intended, busy.samples.requests_failed, busy.samples.completed_in_window),
+        (10, 10, 0)
+    );
     let held = fails(&LoadOptions { timeout, ..options(target, 10, HOLD) });
     assert_eq!(failures(&held), [("final_verify", "timeout", 10)]);
     let heartbeat = Some(Duration::from_millis(10));
     let beating = brink_client::Workload::Hold { heartbeat };
     let outcome = fails(&LoadOptions { timeout, duration: timeout / 2, ..options(target, 4, beating) });
-    assert!(outcome.heartbeats_skipped > 0, "none is sent on top of one that is not answered");
-    assert!(outcome.requests_intended <= 4);
+    assert!(outcome.samples.heartbeats_skipped > 0, "none is sent on top of one that is not answered");
+    assert!(outcome.samples.requests_intended <= 4);
 }
 
 #[test]
@@ -172,7 +184,7 @@ fn a_server_that_accepts_late_fails_nothing() {
         let options = LoadOptions { target, ..options };
         run(&ENGINES[0], &options, &Stop::new(), &live, &mut Notes::default()).unwrap()
     });
-    assert_eq!((outcome.opened, outcome.failures), (10, vec![]));
+    assert_eq!((outcome.samples.opened, outcome.samples.failures), (10, vec![]));
 }
 
 fn options_late() -> LoadOptions {

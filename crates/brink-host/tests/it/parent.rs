@@ -32,6 +32,12 @@ fn acts_its_role() {
                 std::thread::park();
             }
         }
+        "ties" => {
+            let mut command = Command::new("sh");
+            command.args(["-c", "echo; echo ready $$; exec cat"]).stdin(Stdio::piped());
+            let mut child = brink_host::parent::spawn_tied(&mut command).unwrap();
+            child.wait().unwrap();
+        }
         "orphan" => {
             let error = brink_host::parent::die_with_parent(parent).unwrap_err();
             assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
@@ -42,7 +48,19 @@ fn acts_its_role() {
 
 #[test]
 fn a_killed_parent_takes_its_child_along() {
-    let mut parent = again("parent", 0).stdout(Stdio::piped()).spawn().unwrap();
+    for role in ["parent", "ties"] {
+        killed_takes_along(role);
+    }
+}
+
+#[test]
+fn a_tied_command_that_is_not_there_is_an_error() {
+    let error = brink_host::parent::spawn_tied(&mut Command::new("/nowhere/nothing")).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
+}
+
+fn killed_takes_along(role: &str) {
+    let mut parent = again(role, 0).stdout(Stdio::piped()).spawn().unwrap();
     let mut output = BufReader::new(parent.stdout.take().unwrap());
     let mut line = String::new();
     while !line.starts_with("ready ") {

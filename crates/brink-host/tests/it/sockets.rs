@@ -4,7 +4,9 @@ use std::io::{self, Read};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 
-use brink_host::socket::{listen, set_bind_address_no_port, set_local_port_range, set_reset_on_close};
+use brink_host::socket::{
+    hold, listen, listen_beside, set_bind_address_no_port, set_local_port_range, set_reset_on_close,
+};
 use socket2::{Domain, Protocol, Socket, Type};
 
 const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -82,6 +84,40 @@ fn connections_are_spread_over_all_listeners() {
         accepted += of_this_one;
     }
     assert_eq!(accepted, clients.len());
+}
+
+#[test]
+fn a_held_port_gets_no_connections_and_is_shared_by_those_beside() {
+    for any in loopbacks() {
+        let held = hold(any).unwrap();
+        let address = held.address().unwrap();
+        assert_ne!(address.port(), 0);
+        assert_eq!(errno_of(TcpStream::connect(address)), "ECONNREFUSED", "nobody listens yet");
+        let groups: Vec<_> = [2, 1].map(|count| listen_beside(address, 256, count).unwrap()).into();
+        let clients: Vec<_> = (0..200).map(|_| TcpStream::connect(address).unwrap()).collect();
+        let mut accepted = 0;
+        for listener in groups.iter().flatten() {
+            assert_eq!(listener.local_addr().unwrap(), address);
+            listener.set_nonblocking(true).unwrap();
+            while let Ok((_stream, _)) = listener.accept() {
+                accepted += 1;
+            }
+        }
+        assert_eq!(accepted, clients.len(), "none waits where nobody accepts");
+        assert_eq!(errno_of(hold(address)), "EADDRINUSE", "they listen, though they would share");
+        drop(groups);
+        assert_eq!(errno_of(TcpListener::bind(address)), "EADDRINUSE", "still held");
+        drop(held);
+        // Both ends of the connections go first, or TIME_WAIT would hold the port.
+        drop(clients);
+        assert_eq!(errno_of(listen(address, 8, 1)), "fine");
+    }
+    assert_eq!(listen_beside(ANY_PORT, 8, 0).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    let taken = listen(ANY_PORT, 8, 1).unwrap().remove(0).local_addr();
+    let other = listen(taken.unwrap(), 8, 1).unwrap().remove(0);
+    let taken = other.local_addr().unwrap();
+    assert_eq!(errno_of(listen_beside(taken, 8, 1)), "EADDRINUSE", "who listens there does not share");
+    assert_eq!(errno_of(hold(taken)), "EADDRINUSE");
 }
 
 #[test]

@@ -7,16 +7,45 @@ use std::time::Duration;
 
 use brink_wire::value::{format_count, format_duration, format_ns};
 
+use crate::answer::naming::Names;
 use crate::answer::table::{printable, rate};
 use crate::answer::{cost, listed, shortfall};
+use crate::case::{LoadCase, Protocol, Workload};
 use crate::schema::{CaseResult, Verdict};
 
 /// Share of its ceiling from which a throughput says more about the delay than about the model.
 pub(super) const NEAR_CEILING: f64 = 0.9;
 
-/// Memory and CPU time, throughput and p99 of the labels that can be compared, and where any stays behind its delay.
+/// Most labels whose neighbours are compared in a sentence for each pair.
+pub(super) const PAIRS_MAX: usize = 5;
+
+/// Memory and CPU time, throughput and p99 of the labels that can be compared, and where any stays behind its delay;
+/// for each load by itself, where the run has several that are not steps of one.
 #[must_use]
 pub fn compared(results: &[&CaseResult]) -> Vec<String> {
+    let names = Names::new(results.iter().copied());
+    let mut loads: Vec<(String, Vec<&CaseResult>)> = Vec::new();
+    for result in results.iter().copied() {
+        let load = names.load(result);
+        match loads.iter_mut().find(|known| known.0 == load) {
+            Some(known) => known.1.push(result),
+            None => loads.push((load, vec![result])),
+        }
+    }
+    let several = loads.len() > 1;
+    let of_load = |(load, results): &(String, Vec<&CaseResult>)| -> Vec<String> {
+        // Of one target under a load of its own there is nothing to compare, and its figures are in the tables.
+        let said = match (several, labels(results).len()) {
+            (true, 1) => shortfall::shortfalls(results).into_iter().collect(),
+            _ => alike(results),
+        };
+        let head = (several && !said.is_empty()).then(|| format!("Under the load {load}:"));
+        head.into_iter().chain(said).collect()
+    };
+    loads.iter().flat_map(of_load).collect()
+}
+
+fn alike(results: &[&CaseResult]) -> Vec<String> {
     let mut said = Vec::new();
     // The largest count that two labels share, whoever else fell out before it.
     let at_most = shared(results, |p| (p.peers.len().min(2), p.connections, p.peers.len()));
@@ -45,6 +74,12 @@ pub(super) struct Peers<'a> {
 }
 
 impl Peers<'_> {
+    /// Whether their rate is that of a schedule.
+    fn is_open(&self) -> bool {
+        let first = self.peers.first().and_then(|peer| peer.repeats.first());
+        first.is_some_and(|r| matches!(r.case.load.workload, Workload::Open { .. }))
+    }
+
     pub(super) fn at(&self) -> String {
         format!("At {} connections", format_count(self.connections))
     }
@@ -78,8 +113,27 @@ fn shared<'a, R: PartialOrd>(
 /// The same load, and the same wait and work at the target. What serves it may differ: that is the question.
 fn comparable(a: &CaseResult, b: &CaseResult) -> bool {
     let (x, y) = (&a.case.target, &b.case.target);
-    a.case.load == b.case.load
+    same_load(&a.case.load, &b.case.load)
         && (x.delay, x.work_us, x.processes, &x.cpus) == (y.delay, y.work_us, y.processes, &y.cpus)
+}
+
+/// The same but for the host that is spoken to and the random numbers that are drawn, which differ between targets
+/// and repeats of one question.
+fn same_load(a: &LoadCase, b: &LoadCase) -> bool {
+    let plain = |load: &LoadCase| {
+        let mut load = LoadCase { seed: 0, ..load.clone() };
+        if let Protocol::Http { host, .. } = &mut load.protocol {
+            host.clear();
+        }
+        load
+    };
+    plain(a) == plain(b)
+}
+
+/// The same load to the same target, but for the engine that asks and its threads.
+pub(super) fn same_question(a: &CaseResult, b: &CaseResult) -> bool {
+    let load = |r: &CaseResult| LoadCase { engine: String::new(), threads: 0, ..r.case.load.clone() };
+    a.case.target == b.case.target && same_load(&load(a), &load(b))
 }
 
 pub(super) fn labels<'a>(results: &[&'a CaseResult]) -> Vec<&'a str> {
@@ -133,6 +187,14 @@ pub(super) fn told_apart(all: &[Repeats]) -> String {
         return " Measured once, so without an interval: not a ranking until the cases are repeated."
             .to_owned();
     }
+    if all.len() > PAIRS_MAX {
+        let mut text = format!(" By repeats (`<`: below in every one, `~`: they overlap): {}", all[0].label);
+        for pair in all.windows(2) {
+            let sign = if pair[0].high < pair[1].low { '<' } else { '~' };
+            text.push_str(&format!(" {sign} {}", pair[1].label));
+        }
+        return text + ".";
+    }
     let pair = |pair: &[Repeats]| {
         let (a, b) = (&pair[0], &pair[1]);
         if a.high < b.low {
@@ -160,17 +222,32 @@ fn throughput(peers: &Peers) -> Option<String> {
         return None;
     }
     let figure = |(label, per_s, ceiling): &(&str, f64, Option<f64>)| match ceiling {
-        Some(ceiling) => format!(
+        Some(ceiling) if !peers.is_open() => format!(
             "{label} {} requests/s ({:.0}% of its ceiling)",
             rate(Some(*per_s)),
             per_s / ceiling * 100.0
         ),
-        None => format!("{label} {} requests/s", rate(Some(*per_s))),
+        _ => format!("{label} {} requests/s", rate(Some(*per_s))),
     };
     let figures: Vec<String> = known.iter().map(figure).collect();
     let mut text = format!("{}: {}.", peers.at(), listed(&figures));
+    if peers.is_open() {
+        text.push_str(" It is the rate of the schedule, which ranks nobody.");
+        return Some(text);
+    }
     let near = |k: &&(&str, f64, Option<f64>)| k.2.is_some_and(|ceiling| k.1 >= NEAR_CEILING * ceiling);
     let near_count = known.iter().filter(near).count();
+    if near_count == known.len() && known.len() > PAIRS_MAX {
+        let shares = || known.iter().filter_map(|k| Some(k.1 / k.2? * 100.0));
+        let low = shares().fold(f64::INFINITY, f64::min);
+        let high = shares().fold(f64::NEG_INFINITY, f64::max);
+        return Some(format!(
+            "{} all {} completed {low:.0}% to {high:.0}% of their ceiling. Near it is the delay that sets the rate: this \
+             is not a ranking.",
+            peers.at(),
+            known.len()
+        ));
+    }
     if near_count == known.len() {
         text.push_str(" Near the ceiling it is the delay that sets the rate: this is not a ranking.");
     } else if known.len() > 1 {

@@ -4,7 +4,7 @@
 
 use brink_wire::value::{format_bytes, format_ns};
 
-use crate::answer::compare::{Peers, figures, repeats, told_apart};
+use crate::answer::compare::{PAIRS_MAX, Peers, figures, repeats, told_apart};
 use crate::answer::listed;
 use crate::schema::{CaseResult, KernelScope, Slope};
 use crate::window;
@@ -55,6 +55,10 @@ pub(super) fn user_memory(peers: &Peers) -> Option<String> {
         peers.at(),
         with_intervals(&spreads)
     );
+    if spreads.len() > PAIRS_MAX {
+        text.push_str(&chain(&spreads));
+        return Some(text);
+    }
     for pair in spreads.windows(2) {
         let (less, more) = (&pair[0], &pair[1]);
         let (a, b) = (&less.label, &more.label);
@@ -67,6 +71,21 @@ pub(super) fn user_memory(peers: &Peers) -> Option<String> {
         });
     }
     Some(text)
+}
+
+/// Many slopes in one line, where a sentence for each pair would be read by nobody.
+fn chain(spreads: &[Spread]) -> String {
+    let mut text = format!(" By intervals (`<`: apart, `~`: they overlap): {}", spreads[0].label);
+    for pair in spreads.windows(2) {
+        let sign = if pair[1].low > pair[0].high { '<' } else { '~' };
+        text.push_str(&format!(" {sign} {}", pair[1].label));
+    }
+    text.push('.');
+    let apart = spreads.iter().find(|s| s.low > 0.0).zip(spreads.last());
+    if let Some((least, most)) = apart.filter(|(least, most)| most.low > least.high) {
+        text.push_str(&format!(" {} takes {} what {} takes.", most.label, ratio(least, most), least.label));
+    }
+    text
 }
 
 fn overlap(less: &Spread, more: &Spread) -> String {
@@ -136,7 +155,7 @@ pub(super) fn cpu(peers: &Peers) -> Option<String> {
     let ns_per_1000 = |r: &CaseResult| {
         // Without requests in the window the few that verify connections would stand for them.
         r.requests.per_s?;
-        Some(window::cpu_s_per_request(&r.usage.target, window::span(r)?)? * 1e12)
+        Some(window::target_cpu_s_per_request(r)? * 1e12)
     };
     let all = repeats(peers, ns_per_1000);
     (!all.is_empty()).then(|| {

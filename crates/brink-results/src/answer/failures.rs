@@ -4,6 +4,7 @@
 
 use brink_wire::value::format_count;
 
+use crate::answer::naming::Names;
 use crate::answer::table::{printable, verdict_name};
 use crate::schema::{CaseResult, Confidence, End, FailurePoint, Verdict};
 use crate::store::RunData;
@@ -14,7 +15,9 @@ pub const TO_LIFT: &str = "To lift it: ";
 /// One sentence for each result that is not valid.
 #[must_use]
 pub fn not_valid(results: &[&CaseResult]) -> Vec<String> {
-    results.iter().filter(|r| r.validity.verdict != Verdict::Valid).map(|r| one(r)).collect()
+    let names = Names::new(results.iter().copied());
+    let bad = results.iter().filter(|r| r.validity.verdict != Verdict::Valid);
+    bad.map(|r| one(r, &names.of(r))).collect()
 }
 
 /// Which planned cases have no result.
@@ -36,10 +39,10 @@ pub fn unreadable(run: &RunData) -> Vec<String> {
     run.unreadable.iter().map(|line| format!("Left out: {}.", printable(line))).collect()
 }
 
-fn one(result: &CaseResult) -> String {
+fn one(result: &CaseResult, name: &str) -> String {
     let verdict = verdict_name(result.validity.verdict);
     let asked = format_count(result.connections.requested);
-    let mut text = format!("{}, {asked} connections: {verdict}", printable(&result.case.target.label));
+    let mut text = format!("{name}, {asked} connections: {verdict}");
     if let Some(point) = &result.failure_point {
         let opened = format_count(result.connections.opened);
         text.push_str(&format!("; {opened} opened. {}", point_sentence(point)));

@@ -4,7 +4,7 @@
 
 use brink_wire::value::{format_bytes, format_count};
 
-use crate::answer::compare::labels;
+use crate::answer::compare::{PAIRS_MAX, labels};
 use crate::answer::listed;
 use crate::answer::table::printable;
 use crate::schema::{CaseResult, Verdict};
@@ -64,6 +64,10 @@ fn sentence(most: u64, holders: &[Holder]) -> String {
     }
     let each = if names.len() > 1 { " each" } else { "" };
     let mut text = format!("{}{each} held {} connections, none failed.", listed(&names), format_count(most));
+    if holders.len() > PAIRS_MAX {
+        // So many are read in a table.
+        return text;
+    }
     let totals: Vec<&str> = holders.iter().filter_map(|holder| holder.totals.as_deref()).collect();
     if !totals.is_empty() {
         text.push_str(&format!(" There the target had in all: {}.", totals.join("; ")));

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use brink_wire::value::{format_count, format_duration, format_ns};
 
-use crate::answer::compare::{NEAR_CEILING, labels};
+use crate::answer::compare::{NEAR_CEILING, PAIRS_MAX, labels};
+use crate::answer::listed;
 use crate::answer::table::{printable, rate};
+use crate::case::Workload;
 use crate::schema::{CaseResult, Verdict};
 
 /// A p50 this far above the delay asked, in nanoseconds and as a share of the delay, is named.
@@ -22,17 +24,24 @@ pub fn shortfalls(results: &[&CaseResult]) -> Option<String> {
     let told: Vec<&CaseResult> = results
         .iter()
         .copied()
-        .filter(|r| r.validity.verdict == Verdict::Valid && r.requests.per_s_ceiling.is_some())
+        .filter(|r| {
+            r.validity.verdict == Verdict::Valid && r.requests.per_s_ceiling.is_some() && has_ceiling(r)
+        })
         .collect();
     if told.is_empty() {
         return None;
     }
-    let parts: Vec<String> = labels(&told).into_iter().filter_map(|label| of_label(&told, label)).collect();
+    let behind: Vec<&CaseResult> =
+        told.iter().copied().filter(|r| is_slow(r) || late_ns(r).is_some()).collect();
+    let labels = labels(&behind);
+    let in_short = labels.len() > PAIRS_MAX;
+    let parts: Vec<String> =
+        labels.into_iter().filter_map(|label| of_label(&behind, label, in_short)).collect();
     if !parts.is_empty() {
         return Some(format!(
             "Behind what the delay allows (under 90% of the ceiling, or p50 more than 1 ms and 10% above the \
              delay asked): {}.",
-            parts.join(". ")
+            parts.join(if in_short { "; " } else { ". " })
         ));
     }
     let p50_known = told.iter().all(|r| r.latency_ns.is_some() && r.case.asked_delay_ns().is_some());
@@ -40,23 +49,39 @@ pub fn shortfalls(results: &[&CaseResult]) -> Option<String> {
     Some(format!("At every connection count requests/s were at least 90% of the ceiling{p50}."))
 }
 
-fn of_label(results: &[&CaseResult], label: &str) -> Option<String> {
-    let behind: Vec<&CaseResult> = results
-        .iter()
-        .copied()
-        .filter(|r| r.case.target.label == label && (is_slow(r) || late_ns(r).is_some()))
-        .collect();
-    let mut counts: Vec<u64> = behind.iter().map(|r| r.case.load.connections).collect();
+/// Whether the workload goes as fast as the delay lets it: an open loop goes at its rate, a burst ends in waves, and a
+/// connection of churn is first made.
+fn has_ceiling(result: &CaseResult) -> bool {
+    let load = &result.case.load;
+    matches!(load.workload, Workload::Closed { .. } | Workload::Hold { .. }) && load.requests.is_none()
+}
+
+fn of_label(behind: &[&CaseResult], label: &str, in_short: bool) -> Option<String> {
+    let own: Vec<&CaseResult> = behind.iter().copied().filter(|r| r.case.target.label == label).collect();
+    let mut counts: Vec<u64> = own.iter().map(|r| r.case.load.connections).collect();
+    counts.sort_unstable();
     counts.dedup();
     let at = |count: &u64| {
         let same: Vec<&CaseResult> =
-            behind.iter().copied().filter(|r| r.case.load.connections == *count).collect();
+            own.iter().copied().filter(|r| r.case.load.connections == *count).collect();
         // Repeats tell the same story: the slowest is shown, and how many there are.
         let worst = same.iter().copied().min_by(|a, b| share(a).total_cmp(&share(b)))?;
-        Some(one(worst, same.len()))
+        Some(if in_short { short(worst) } else { one(worst, same.len()) })
     };
     let said: Vec<String> = counts.iter().filter_map(at).collect();
-    (!said.is_empty()).then(|| format!("{} {}", printable(label), said.join("; ")))
+    let label = printable(label);
+    (!said.is_empty()).then(|| {
+        if in_short {
+            format!("{label} at {}", listed(&said))
+        } else {
+            format!("{label} {}", said.join("; "))
+        }
+    })
+}
+
+/// `10 connections (45%)`: the share of the ceiling.
+fn short(result: &CaseResult) -> String {
+    format!("{} connections ({:.0}%)", format_count(result.case.load.connections), share(result) * 100.0)
 }
 
 fn one(result: &CaseResult, repeats: usize) -> String {

@@ -6,7 +6,7 @@ use brink_wire::value::{format_bytes, format_count, format_ns};
 
 use crate::answer::failures::point_sentence;
 use crate::answer::table::{NULL, cpu, cpu_seconds, printable, rate, slope, verdict_name};
-use crate::answer::wrap;
+use crate::answer::{workers, workload, wrap};
 use crate::case::Workload;
 use crate::schema::{CaseResult, EndMemory, KernelScope, LatencyFrom, Verdict};
 use crate::verdict::NO_REQUESTS;
@@ -23,7 +23,7 @@ pub fn answer_one(result: &CaseResult) -> String {
         "{}: {} connections, {}, engine {}",
         printable(&result.case.target.label),
         format_count(load.connections),
-        load.workload.name(),
+        workload::words(load),
         load.engine
     )];
     let mut say = |name: &str, text: &str| lines.extend(entry(name, text));
@@ -39,6 +39,12 @@ pub fn answer_one(result: &CaseResult) -> String {
         say("requests", "no requests: hold without heartbeat");
     } else {
         say("requests", &requests(result));
+        if matches!(load.workload, Workload::Open { .. }) {
+            say("schedule", &workload::schedule(result));
+        }
+        if let Some(makespan) = workload::makespan(result) {
+            say("makespan", &makespan);
+        }
         say("latency", &latency(result));
     }
     if let Some(error) = &result.delay_error_ns {
@@ -50,6 +56,12 @@ pub fn answer_one(result: &CaseResult) -> String {
     let counted = memory.target.kernel_bytes.is_some()
         && memory.target.kernel_scope == Some(KernelScope::MachineBothEnds);
     say("client/conn", &end_memory(&memory.client, counted));
+    if let Some(workers) = workers::summary(result) {
+        say("workers", &workers);
+    }
+    if let Some(ratio) = result.facts.target.as_ref().and_then(|target| target.work_error_ratio) {
+        say("CPU work", &format!("off by {:+.1}% of what is asked, when it was tried out", ratio * 100.0));
+    }
     let (client, target) = cpu(result);
     say(
         "CPU",
@@ -71,7 +83,9 @@ fn entry(name: &str, text: &str) -> Vec<String> {
 fn connections(result: &CaseResult) -> String {
     let c = &result.connections;
     let mut text = format!("{} opened, {} failed", format_count(c.opened), format_count(c.failed));
-    for (count, what) in [(c.not_attempted, "not tried"), (c.closed_early, "lost early")] {
+    let counts =
+        [(c.not_attempted, "not tried"), (c.closed_early, "lost early"), (c.reopened, "times reopened")];
+    for (count, what) in counts {
         if count > 0 {
             text.push_str(&format!(", {} {what}", format_count(count)));
         }
@@ -83,20 +97,34 @@ fn connect(result: &CaseResult) -> String {
     let at = result.connections.connect_latency_ns.map_or(NULL.to_owned(), |l| {
         percentiles(&[("p50", l.p50), ("p90", l.p90), ("p99", l.p99), ("p99.9", l.p999), ("max", l.max)])
     });
-    format!("{}/s; {at}", rate(result.connections.connect_per_s))
+    format!("{}/s while opening; {at}", rate(result.connections.connect_per_s))
 }
 
 fn requests(result: &CaseResult) -> String {
     let r = &result.requests;
-    format!(
-        "{}/s of a ceiling of {}/s; {} sent, {} answered, {} failed in {:.1} s",
-        rate(r.per_s),
-        rate(r.per_s_ceiling),
+    let mut text = format!("{}/s", rate(r.per_s));
+    match result.case.load.workload {
+        // The rate that was intended is in the schedule.
+        Workload::Open { .. } => {}
+        Workload::Churn { .. } => text.push_str(", each on a connection of its own"),
+        Workload::Closed { .. } | Workload::Hold { .. } | Workload::Burst => {
+            text.push_str(&format!(" of a ceiling of {}/s", rate(r.per_s_ceiling)));
+        }
+    }
+    text.push_str(&format!(
+        "; {} {}, {} answered, {} failed",
         format_count(r.intended),
+        if matches!(result.case.load.workload, Workload::Open { .. }) { "due" } else { "sent" },
         format_count(r.completed),
         format_count(r.failed),
-        r.window_s
-    )
+    ));
+    if r.non_2xx > 0 {
+        text.push_str(&format!(", of which {} by a status outside 200..299", format_count(r.non_2xx)));
+    }
+    // Shorter windows are those of a fixed number of requests, which may end within milliseconds.
+    let window = if r.window_s >= 1.0 { format!("{:.1} s", r.window_s) } else { format_ns(r.window_s * 1e9) };
+    text.push_str(&format!(" in {window}"));
+    text
 }
 
 fn latency(result: &CaseResult) -> String {
@@ -105,7 +133,13 @@ fn latency(result: &CaseResult) -> String {
     };
     let from = match l.from {
         LatencyFrom::Due => "when it was due",
-        LatencyFrom::Sent => "when it was sent (closed loop)",
+        LatencyFrom::Sent => match result.case.load.workload {
+            Workload::Closed { .. } => "when it was sent (closed loop)",
+            Workload::Hold { .. } | Workload::Open { .. } | Workload::Burst | Workload::Churn { .. } => {
+                "when it was sent"
+            }
+        },
+        LatencyFrom::Connect => "when its connection began to be made",
     };
     let all = [
         ("p50", l.p50),

@@ -4,13 +4,15 @@
 
 use brink_wire::value::{format_bytes, format_count, format_ns};
 
-use crate::answer::{ordered, wrap};
+use crate::answer::grid::Grid;
+use crate::answer::naming::Names;
+use crate::answer::ordered;
 use crate::schema::{CaseResult, Slope, Verdict};
 use crate::window;
 
 /// Heads of the columns. The first and the last are words, the rest figures.
-pub const HEADS: [&str; 14] = [
-    "model",
+pub const HEADS: [&str; 15] = [
+    "target",
     "conns",
     "opened",
     "failed",
@@ -21,72 +23,66 @@ pub const HEADS: [&str; 14] = [
     "p99",
     "p99.9",
     "mem/conn",
+    "memory",
     "threads",
     "CPU c/t",
     "verdict",
 ];
 /// What the heads stand for, by line.
 pub const LEGEND: [&str; 2] = [
-    "mem/conn: user memory of the target per connection, slope with its 95% interval. threads: of the target, most in the window.",
-    "CPU c/t: CPU seconds per second, client and target. ceiling: requests/s that the delay allows.",
+    "mem/conn: user memory of the target per connection, slope with its 95% interval. ceiling: requests/s that the delay allows.",
+    "memory, threads: user memory and threads of the target, most in the window. CPU c/t: CPU seconds per second, client and target.",
 ];
+/// Columns of the first table of the text answer: what each target did, and what a connection costs it.
+const SERVED: [usize; 8] = [0, 1, 5, 6, 7, 8, 10, 14];
+/// Columns of the second: how its connections were opened, and what both ends used.
+const USED: [usize; 9] = [0, 1, 2, 3, 4, 9, 11, 12, 13];
 /// Stands for a measure that is null.
 pub const NULL: &str = "-";
-const GAP: &str = "  ";
 
 /// One result as cells, in the order of [`HEADS`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
     /// One for each of [`HEADS`].
-    pub cells: [String; 14],
+    pub cells: [String; 15],
     /// Whether the result is valid.
     pub valid: bool,
 }
 
-/// A row for each result, in the order of [`ordered`]. Where label and connections do not tell results
-/// apart, the first cell is the name of the case.
+/// A row for each result, in the order of [`ordered`]. The first cell is the name among the others of the run; where
+/// that and the connections do not tell results apart (repeats), it is the name of the case.
 #[must_use]
 pub fn rows(results: &[CaseResult]) -> Vec<Row> {
     let sorted = ordered(results);
-    let same = |a: &CaseResult, b: &CaseResult| {
-        a.case.target.label == b.case.target.label && a.case.load.connections == b.case.load.connections
-    };
-    let twins = |result: &CaseResult| sorted.iter().filter(|other| same(result, other)).count() > 1;
-    sorted
-        .iter()
-        .map(|result| row(result, if twins(result) { &result.case.name } else { &result.case.target.label }))
-        .collect()
+    let names = Names::new(sorted.iter().copied());
+    let named: Vec<(String, u64)> = sorted.iter().map(|r| (names.of(r), r.case.load.connections)).collect();
+    let is_twin = |name: &(String, u64)| named.iter().filter(|other| *other == name).count() > 1;
+    let pairs = sorted.iter().zip(&named);
+    pairs.map(|(result, name)| row(result, if is_twin(name) { &result.case.name } else { &name.0 })).collect()
 }
 
-/// The table as aligned text, with its legend; empty without results.
+/// What each target did, and what a connection costs it.
 #[must_use]
-pub fn text(results: &[CaseResult]) -> String {
-    if results.is_empty() {
-        return String::new();
+pub fn served(results: &[CaseResult]) -> Grid {
+    part(results, &SERVED, LEGEND[0])
+}
+
+/// How the connections were opened, and what both ends used.
+#[must_use]
+pub fn used(results: &[CaseResult]) -> Grid {
+    part(results, &USED, LEGEND[1])
+}
+
+fn part(results: &[CaseResult], columns: &[usize], legend: &str) -> Grid {
+    let row = |row: Row| columns.iter().map(|&i| row.cells[i].clone()).collect();
+    Grid {
+        title: String::new(),
+        heads: columns.iter().map(|&i| HEADS[i].to_owned()).collect(),
+        rows: rows(results).into_iter().map(row).collect(),
+        last_is_words: columns.last() == Some(&(HEADS.len() - 1)),
+        notes: vec![legend.to_owned()],
     }
-    let mut lines = vec![HEADS.map(str::to_owned)];
-    lines.extend(rows(results).into_iter().map(|row| row.cells));
-    let widths: Vec<usize> = (0..HEADS.len())
-        .map(|i| lines.iter().map(|cells| cells[i].chars().count()).max().unwrap_or(0))
-        .collect();
-    let mut out = String::new();
-    for cells in &lines {
-        let mut line = String::new();
-        for (i, (cell, &width)) in cells.iter().zip(&widths).enumerate() {
-            match i {
-                0 => line.push_str(&format!("{cell:<width$}")),
-                i if i == HEADS.len() - 1 => line.push_str(&format!("{GAP}{cell}")),
-                _ => line.push_str(&format!("{GAP}{cell:>width$}")),
-            }
-        }
-        out.push_str(line.trim_end());
-        out.push('\n');
-    }
-    for line in LEGEND.iter().flat_map(|line| wrap::lines(line, 0)) {
-        out.push_str(&line);
-        out.push('\n');
-    }
-    out
+    .without_empty_last()
 }
 
 fn row(result: &CaseResult, name: &str) -> Row {
@@ -94,11 +90,9 @@ fn row(result: &CaseResult, name: &str) -> Row {
         result.latency_ns.as_ref().map_or(NULL.to_owned(), |l| format_ns(pick(l) as f64))
     };
     let (client, target) = cpu(result);
-    let threads = window::span(result).and_then(|span| window::threads_max(&result.usage.target, span));
-    let verdict = match result.validity.verdict {
-        Verdict::Valid => "",
-        other => verdict_name(other),
-    };
+    let span = window::span(result);
+    let threads = span.and_then(|span| window::threads_max(&result.usage.target, span));
+    let memory = span.and_then(|span| window::user_bytes_max(&result.usage.target, span));
     let cells = [
         printable(name),
         format_count(result.case.load.connections),
@@ -111,9 +105,10 @@ fn row(result: &CaseResult, name: &str) -> Row {
         latency(|l| l.p99),
         latency(|l| l.p999),
         result.memory_per_connection.target.user_bytes.map_or(NULL.to_owned(), |s| slope(&s)),
+        memory.map_or(NULL.to_owned(), |bytes| format_bytes(bytes as f64)),
         threads.map_or(NULL.to_owned(), format_count),
         format!("{}/{}", cpu_seconds(client), cpu_seconds(target)),
-        verdict.to_owned(),
+        verdict_cell(result),
     ];
     Row { cells, valid: result.validity.verdict == Verdict::Valid }
 }
@@ -144,6 +139,14 @@ pub fn rate(per_s: Option<f64>) -> String {
 #[must_use]
 pub fn slope(slope: &Slope) -> String {
     format!("{} ±{}", format_bytes(slope.slope), format_bytes((slope.ci95[1] - slope.ci95[0]) / 2.0))
+}
+
+/// Nothing for a valid result, so that the others stand out.
+pub(crate) fn verdict_cell(result: &CaseResult) -> String {
+    match result.validity.verdict {
+        Verdict::Valid => String::new(),
+        other => verdict_name(other).to_owned(),
+    }
 }
 
 /// As in the result file.

@@ -49,6 +49,15 @@ impl Axis {
         Self { title: title.to_owned(), kind: Kind::Categories(names.to_vec()) }
     }
 
+    /// Rows of a list; 0 for an axis of values.
+    #[must_use]
+    pub fn categories_count(&self) -> usize {
+        match &self.kind {
+            Kind::Categories(names) => names.len(),
+            Kind::Log(_) | Kind::Linear(_) => 0,
+        }
+    }
+
     /// Whether it is logarithmic.
     #[must_use]
     pub fn is_log(&self) -> bool {

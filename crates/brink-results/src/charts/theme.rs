@@ -4,7 +4,7 @@
 
 use plotters::style::RGBColor;
 
-use crate::charts::panel::{HEIGHT, WIDTH};
+use crate::charts::panel::WIDTH;
 
 /// A role: its placeholder, its CSS variable, its value on white and on dark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,14 +30,17 @@ pub const MUTED: Role = role(1, "--muted", "#59636e", "#9aa4ae");
 /// Grid lines.
 pub const GRID: Role = role(2, "--grid", "#dfe3e7", "#31373d");
 /// Series: the palette of Okabe and Ito (Color Universal Design), which the usual kinds of colour
-/// blindness tell apart; its yellow and black are left out, dark pages get lighter ones.
-pub const SERIES: [Role; 6] = [
+/// blindness tell apart; its yellow and black are left out, wine and olive of Paul Tol's muted scheme are added, dark
+/// pages get lighter ones. More series than colours are told apart by `panel`'s markers and dashes.
+pub const SERIES: [Role; 8] = [
     role(10, "--s0", "#0072b2", "#56a8e0"),
     role(11, "--s1", "#d55e00", "#f08a3c"),
     role(12, "--s2", "#009e73", "#2fc79b"),
     role(13, "--s3", "#cc79a7", "#e29cc3"),
     role(14, "--s4", "#e69f00", "#f2b93b"),
     role(15, "--s5", "#56b4e9", "#8fd0f5"),
+    role(16, "--s6", "#882255", "#d277a8"),
+    role(17, "--s7", "#7a7a1f", "#bcbc4d"),
 ];
 
 fn roles() -> impl Iterator<Item = Role> {
@@ -52,23 +55,23 @@ pub fn variables(dark: bool) -> String {
 
 /// A drawn panel as a part of an HTML page: no size, no namespace, colours by variable.
 #[must_use]
-pub fn inline(drawn: &str, title: &str) -> String {
+pub fn inline(drawn: &str, title: &str, height: u32) -> String {
     let body = body(drawn);
     let body = recolour(body, |role| format!("var({})", role.variable));
     format!(
-        "<svg class=\"chart\" role=\"img\" aria-label=\"{}\" viewBox=\"0 0 {WIDTH} {HEIGHT}\">{body}</svg>\n",
+        "<svg class=\"chart\" role=\"img\" aria-label=\"{}\" viewBox=\"0 0 {WIDTH} {height}\">{body}</svg>\n",
         escape(title)
     )
 }
 
-/// Drawn panels in a row as one SVG file on white.
+/// Drawn panels in a row, the highest of this height, as one SVG file on white.
 #[must_use]
-pub fn standalone(drawn: &[String], title: &str) -> String {
+pub fn standalone(drawn: &[String], title: &str, height: u32) -> String {
     let width = WIDTH * drawn.len().max(1) as u32;
     let mut out = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" width=\"{width}\" height=\"{HEIGHT}\" \
-         viewBox=\"0 0 {width} {HEIGHT}\">\n<title>{}</title>\n\
-         <rect width=\"{width}\" height=\"{HEIGHT}\" fill=\"#ffffff\"/>\n",
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" width=\"{width}\" height=\"{height}\" \
+         viewBox=\"0 0 {width} {height}\">\n<title>{}</title>\n\
+         <rect width=\"{width}\" height=\"{height}\" fill=\"#ffffff\"/>\n",
         escape(title)
     );
     for (i, panel) in drawn.iter().enumerate() {
@@ -105,10 +108,10 @@ mod tests {
     #[test]
     fn placeholders_become_variables_or_values() {
         let drawn = "<svg a=\"b\">\n<line stroke=\"#01FE00\"/><text fill=\"#01FE0B\">x</text></svg>\n";
-        let page = inline(drawn, "a < b");
+        let page = inline(drawn, "a < b", 340);
         assert!(page.contains("stroke=\"var(--ink)\"") && page.contains("fill=\"var(--s1)\""), "{page}");
         assert!(page.contains("aria-label=\"a &lt; b\"") && !page.contains("xmlns"), "{page}");
-        let file = standalone(&[drawn.to_owned(), drawn.to_owned()], "t");
+        let file = standalone(&[drawn.to_owned(), drawn.to_owned()], "t", 340);
         assert!(file.contains("stroke=\"#1b1f23\"") && file.contains("translate(480 0)"), "{file}");
         assert_eq!(file.matches("<svg").count(), 1);
     }

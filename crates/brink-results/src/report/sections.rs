@@ -7,8 +7,10 @@ use brink_wire::value::{format_bytes, format_count, format_cpus};
 use maud::{Markup, html};
 
 use crate::answer::failures::{confidence_name, end_name};
-use crate::answer::ordered;
+use crate::answer::grid::Grid;
+use crate::answer::naming::Names;
 use crate::answer::table::{self, HEADS, LEGEND, NULL, verdict_name};
+use crate::answer::{engines, fidelity, loads, ordered, workers};
 use crate::memory::range;
 use crate::schema::{CaseResult, EndFacts, RESULT_SCHEMA, Verdict};
 use crate::store::RunData;
@@ -53,6 +55,30 @@ pub(super) fn table(run: &RunData) -> Markup {
             }
             p.sub { (LEGEND.join(" ")) }
         }
+    }
+}
+
+/// What only some workloads and targets have: bursts, open loops, churn, waits that were off, processes one by one.
+pub(super) fn details(run: &RunData) -> Markup {
+    let results = ordered(&run.results);
+    let names = Names::new(results.iter().copied());
+    let section = |title: &str, grids: &[Grid]| {
+        html! {
+            @if !grids.is_empty() {
+                section {
+                    h2 { (title) }
+                    @for grid in grids { h3 { (grid.title.trim_end_matches(':')) } (grid.html()) }
+                }
+            }
+        }
+    };
+    let per_worker: Vec<Grid> = workers::grid(&results, &names).into_iter().collect();
+    let by_engine: Vec<Grid> = engines::grid(&results).into_iter().collect();
+    html! {
+        (section("By workload", &loads::grids(&results, &names)))
+        (section("By engine", &by_engine))
+        (section("Delay fidelity", &fidelity::grids(&results, &names)))
+        (section("Per worker", &per_worker))
     }
 }
 
@@ -191,8 +217,10 @@ pub(super) fn method(run: &RunData) -> Markup {
                     li { (procedure) "." ul { @for case in cases { li { (case) } } } }
                 }
                 li { "Latency is of the requests sent (or due) in the measuring window, from HDR histograms with three digits. \
-                      In a closed loop it counts from sending, so that a stalled target also stalls the asking." }
-                li { "The ceiling is connections / (delay + think time). Near it the delay sets the rate, and the figure does not rank models." }
+                      In a closed loop it counts from sending, so that a stalled target also stalls the asking; in an open loop from when \
+                      the request was due; in churn from the beginning of its connection." }
+                li { "The ceiling is connections / (delay + think time), of an open loop no more than its rate. Near it the delay or the \
+                      schedule sets the rate, and the figure does not rank models." }
                 li { "CPU and threads are those of the measuring window." }
                 li { "Only valid results are compared. A difference is claimed only where intervals, or all repeats, are apart." }
             }

@@ -11,7 +11,7 @@ fn of(results: Vec<CaseResult>) -> RunData {
 }
 
 /// Every element is closed in order, and `&` begins an entity.
-fn check_well_formed(text: &str, void: &[&str]) {
+pub fn check_well_formed(text: &str, void: &[&str]) {
     let mut open: Vec<&str> = Vec::new();
     for (before, tag) in text
         .split('<')
@@ -37,7 +37,7 @@ fn check_well_formed(text: &str, void: &[&str]) {
     assert_eq!(open, Vec::<&str>::new(), "left open");
 }
 
-fn check_offline(html: &str) {
+pub fn check_offline(html: &str) {
     for reference in ["src=", "href=", "url(", "@import", "http://", "https://", "<script", "<link"] {
         assert!(!html.contains(reference), "{reference}");
     }

@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use brink_results::case::{Case, Close, LoadCase, Origin, TargetCase, Workload};
+use brink_results::case::{Arrivals, Case, Close, LoadCase, Origin, Protocol, TargetCase, Workload};
 use brink_results::memory::memory_per_connection;
 use brink_results::schema::*;
 use brink_results::store::RunData;
 use brink_results::verdict::{Input, judge};
 use brink_results::{hdr, window};
-use brink_wire::control::{Counters, LimitReading, Machine, MachineUsage};
+use brink_wire::control::{Counters, LimitReading, Machine, MachineUsage, ProcessUsage};
 use brink_wire::delay::Delay;
 use hdrhistogram::Histogram;
 
@@ -74,6 +74,9 @@ pub fn case(model: &str, connections: u64) -> Case {
             engine: "mio".to_owned(),
             connections,
             workload: Workload::Closed { think_ns: 0 },
+            protocol: Protocol::Frame,
+            requests: None,
+            seed: 0,
             payload_bytes: 64,
             delay_ns: None,
             work_us: None,
@@ -142,7 +145,7 @@ pub fn result(model: Model, connections: u64) -> CaseResult {
         source: "getrlimit(2)".to_owned(),
         note: None,
     };
-    let end = EndFacts { machine, limits: vec![limit] };
+    let end = EndFacts { machine, limits: vec![limit], work_error_ratio: None };
     let mut made = CaseResult {
         schema: RESULT_SCHEMA.to_owned(),
         started: "2026-11-21T07:00:00Z".to_owned(),
@@ -166,13 +169,14 @@ pub fn result(model: Model, connections: u64) -> CaseResult {
         requests: Requests {
             intended: 4000,
             completed: 4000,
-            failed: 0,
             per_s: Some(per_s),
             per_s_ceiling: Some(10_000.0),
             window_s: 4.0,
+            ..Requests::default()
         },
         latency_ns: hdr::latency(&histogram, LatencyFrom::Sent).unwrap(),
         delay_error_ns: Some(DelayError { p50: 60_000, p99: 180_000, max: 900_000 }),
+        schedule_lag_ns: None,
         makespan_ns: None,
         usage: usage(&model, connections, per_s),
         memory_per_connection: memory,
@@ -230,6 +234,179 @@ fn usage(model: &Model, connections: u64, per_s: f64) -> Usage {
         phases: phases.map(|(name, t_s)| PhaseMark { name: name.to_owned(), t_s }).to_vec(),
         ..Usage::default()
     }
+}
+
+/// Judged again after a change.
+pub fn judged(mut made: CaseResult) -> CaseResult {
+    made.validity = judge(Input { result: &made, interrupted: None, missing: &[] });
+    made
+}
+
+/// An open loop at this rate over 1,000 connections to a target with a delay of 100 ms.
+pub fn open(model: Model, rate_per_s: f64) -> CaseResult {
+    let mut made = result(model, 1_000);
+    made.case.name = format!("{}-open-r{rate_per_s}", model.name);
+    made.case.load.workload = Workload::Open { rate_per_s, arrivals: Arrivals::Fixed };
+    let due = (rate_per_s * 4.0) as u64;
+    made.requests = Requests {
+        intended: due,
+        completed: due,
+        backlog_peak: 3,
+        per_s: Some(rate_per_s),
+        per_s_intended: Some(rate_per_s),
+        per_s_ceiling: Some(rate_per_s.min(10_000.0)),
+        window_s: 4.0,
+        ..Requests::default()
+    };
+    made.latency_ns.as_mut().unwrap().from = LatencyFrom::Due;
+    made.schedule_lag_ns = Some(DelayError { p50: 20_000, p99: 60_000, max: 400_000 });
+    judged(made)
+}
+
+/// 50 requests to a delay of 100 ms over 50 connections, by an engine that took this long.
+pub fn burst(model: Model, engine: &str, makespan_ns: u64) -> CaseResult {
+    let mut made = result(model, 50);
+    made.case.name = format!("{}-burst-{engine}", model.name);
+    made.case.target.delay = Delay::Fixed(std::time::Duration::from_millis(100));
+    made.case.load.engine = engine.to_owned();
+    made.case.load.workload = Workload::Burst;
+    made.case.load.requests = Some(50);
+    made.case.load.duration_ns = 60_000_000_000;
+    let window_s = makespan_ns as f64 / 1e9;
+    made.requests = Requests {
+        intended: 50,
+        completed: 50,
+        per_s: Some(50.0 / window_s),
+        per_s_ceiling: Some(500.0),
+        window_s,
+        ..Requests::default()
+    };
+    made.makespan_ns = Some(makespan_ns);
+    made.usage.phases[3].t_s = 4.0 + window_s;
+    made.usage.phases[4].t_s = 5.0 + window_s;
+    judged(made)
+}
+
+/// 100 connections that are made anew for every request.
+pub fn churn(model: Model) -> CaseResult {
+    let mut made = result(model, 100);
+    made.case.name = format!("{}-churn", model.name);
+    made.case.load.workload = Workload::Churn { think_ns: 0 };
+    made.connections.reopened = 38_000;
+    made.latency_ns.as_mut().unwrap().from = LatencyFrom::Connect;
+    judged(made)
+}
+
+/// An HTTP server that brink started by its command and samples from /proc: it counts nothing itself.
+pub fn foreign(label: &str, connections: u64) -> CaseResult {
+    let mut made = result(MODELS[2], connections);
+    made.case.name = format!("{label}-c{connections}-r1");
+    made.case.target.label = label.to_owned();
+    made.case.target.model = "foreign".to_owned();
+    made.case.target.delay = Delay::ZERO;
+    made.case.target.origin = Origin::Command { command: "server --port {port}".to_owned(), port: None };
+    made.case.load.protocol = Protocol::Http {
+        method: "GET".to_owned(),
+        path: "/".to_owned(),
+        host: "127.0.0.1:8080".to_owned(),
+        headers: Vec::new(),
+        body: false,
+        echoes: false,
+    };
+    made.requests.per_s_ceiling = None;
+    (made.facts.target, made.delay_error_ns, made.target_counters) = (None, None, None);
+    for sample in &mut made.usage.target {
+        (sample.live, sample.requests) = (None, None);
+    }
+    judged(made)
+}
+
+/// A target of so many processes, which share connections and CPU time evenly but for one connection each.
+pub fn several_processes(model: Model, connections: u64, processes: u32) -> CaseResult {
+    let mut made = result(model, connections);
+    made.case.target.label = format!("{}-p{processes}", model.name);
+    made.case.name = format!("{}-c{connections}-r1", made.case.target.label);
+    made.case.target.processes = processes;
+    for sample in &mut made.usage.target {
+        let share = |i: u32| connections / u64::from(processes) + u64::from(i);
+        let worker = |i: u32| ProcessUsage {
+            pid: 4_001 + i,
+            user_bytes: sample.user_bytes.map(|bytes| bytes / u64::from(processes)),
+            threads: Some(3),
+            cpu_s: sample.cpu_s.map(|cpu_s| cpu_s / f64::from(processes)),
+            live: Some(share(i)),
+            ..ProcessUsage::default()
+        };
+        sample.workers = (0..processes).map(worker).collect();
+    }
+    judged(made)
+}
+
+/// As many targets as a sweep of all models has, at four connection counts.
+pub fn many() -> RunData {
+    let names = [
+        "hyper",
+        "mio",
+        "pool",
+        "threads",
+        "tokio",
+        "tokio-blocking",
+        "tokio-local",
+        "tokio-offload",
+        "py-asyncio",
+        "py-asyncio-blocking",
+        "py-asyncio-executor",
+        "py-pool",
+        "py-prefork",
+        "py-threading",
+    ];
+    let results = names.iter().enumerate().flat_map(|(i, name)| {
+        let like = MODELS[i % 3];
+        let model = Model {
+            name,
+            bytes_per_connection: like.bytes_per_connection * (1.0 + i as f64 / 3.0),
+            p50_over_delay_us: like.p50_over_delay_us + 90 * i as u64,
+            ..like
+        };
+        [10, 100, 1_000, 10_000].map(|n| {
+            let mut made = result(model, n);
+            let off = 20_000 + 130_000 * i as u64 + n;
+            made.delay_error_ns = Some(DelayError { p50: off, p99: 3 * off, max: 9 * off });
+            if i == 5 {
+                made.requests.per_s = Some(5.0);
+                made.validity.verdict = Verdict::Unsteady;
+                made.validity.reasons = vec!["made up".to_owned()];
+            }
+            made
+        })
+    });
+    RunData { results: results.collect(), plan: None, ..run() }
+}
+
+/// An open loop over HTTP to two processes: all fields that the schema has.
+pub fn everything() -> CaseResult {
+    let mut made = open(MODELS[2], 1_000.0);
+    made.case.name = "tokio-open".to_owned();
+    made.case.target.origin = Origin::Address {
+        address: "127.0.0.1:7000".to_owned(),
+        control: Some("127.0.0.1:7001".to_owned()),
+        pid: Some(4_000),
+    };
+    made.usage.target = several_processes(MODELS[2], 1_000, 2).usage.target;
+    made.usage.target.truncate(2);
+    made.usage.client.truncate(2);
+    made.case.load.protocol = foreign("x", 10).case.load.protocol;
+    made.facts.target.as_mut().unwrap().work_error_ratio = Some(0.012);
+    made
+}
+
+/// One of each workload, protocol and kind of target.
+pub fn mixed() -> RunData {
+    let mut results = vec![open(MODELS[0], 1_000.0), open(MODELS[0], 5_000.0), open(MODELS[2], 1_000.0)];
+    results.extend([burst(MODELS[2], "sequential", 5_012_000_000), burst(MODELS[2], "tokio", 101_500_000)]);
+    results.extend([burst(MODELS[2], "threads", 104_000_000), churn(MODELS[0]), churn(MODELS[2])]);
+    results.extend([foreign("nginx", 100), foreign("caddy", 100), several_processes(MODELS[2], 1_000, 4)]);
+    RunData { results, plan: None, ..run() }
 }
 
 /// `threads` ending at `kernel.pid_max`.

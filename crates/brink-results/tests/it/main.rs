@@ -6,3 +6,5 @@ mod drawn;
 mod fixtures;
 mod stored;
 mod verdicts;
+mod workload_verdicts;
+mod workloads;

@@ -6,23 +6,23 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
-use brink_target::Options;
+use brink_target::{Options, Transport};
 use brink_wire::frame::PAYLOAD_LEN_MAX;
 use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::client::{Request, connect, expect_closed, request, request_with};
-use crate::target::{Target, models, options, refused};
+use crate::target::{Target, models, models_of, options, refused};
 
 #[test]
 fn what_is_no_frame_closes_its_connection() {
-    for model in models() {
+    for model in models_of(Transport::Frame) {
         let target = Target::of(model);
         let mut bystander = connect(target.ready.address);
-        request(1, 64).echo(&mut bystander);
+        request(model.transport, 1, 64).echo(&mut bystander);
 
-        let mut oversize = request(1, 0).bytes;
+        let mut oversize = request(model.transport, 1, 0).bytes;
         oversize[8..12].copy_from_slice(&(PAYLOAD_LEN_MAX as u32 + 1).to_le_bytes());
-        let mut version = request(1, 0).bytes;
+        let mut version = request(model.transport, 1, 0).bytes;
         version[4] = 9;
         let cases: [(&[u8], &str); 4] = [
             (&oversize, "oversize"),
@@ -34,12 +34,12 @@ fn what_is_no_frame_closes_its_connection() {
             let mut stream = connect(target.ready.address);
             // Requests before the rubbish are answered, whether they wait or not.
             let delay_ns = if n % 2 == 0 { 0 } else { 1000 };
-            let good = request_with(2, 64, delay_ns, 0);
+            let good = request_with(model.transport, 2, 64, delay_ns, 0);
             stream.write_all(&[&good.bytes, *bytes].concat()).unwrap();
             good.reply(&mut stream);
             expect_closed(&mut stream);
         }
-        request(2, 64).echo(&mut bystander);
+        request(model.transport, 2, 64).echo(&mut bystander);
         let counters = target.counters_when(|c| c.live == 1 && c.requests == 6);
         assert_eq!((counters.frame_errors, counters.requests), (4, 6), "{}", model.name);
         let by_name = ["oversize", "bad_version", "bad_magic"].map(|name| refused(&counters, "frame", name));
@@ -53,7 +53,7 @@ fn the_bound_on_connections_refuses_and_recovers() {
         let target = Target::start(Options { connections_max: Some(3), ..options(model) });
         let mut streams: Vec<_> = (0..3).map(|_| connect(target.ready.address)).collect();
         for stream in &mut streams {
-            request(1, 64).echo(stream);
+            request(model.transport, 1, 64).echo(stream);
         }
         for _ in 0..20 {
             expect_closed(&mut connect(target.ready.address));
@@ -66,7 +66,7 @@ fn the_bound_on_connections_refuses_and_recovers() {
         target.counters_when(|c| c.live == 2);
         streams.push(connect(target.ready.address));
         for stream in &mut streams {
-            request(2, 64).echo(stream);
+            request(model.transport, 2, 64).echo(stream);
         }
         expect_closed(&mut connect(target.ready.address));
     }
@@ -86,7 +86,7 @@ fn a_slow_reader_gets_all_and_is_not_stored() {
     for model in models() {
         let target = Target::of(model);
         let mut stream = connect(target.ready.address);
-        let requests: Vec<Request> = (0..3).map(|n| request(n, PAYLOAD_LEN_MAX)).collect();
+        let requests: Vec<Request> = (0..3).map(|n| request(model.transport, n, PAYLOAD_LEN_MAX)).collect();
         let nth = |n: u64| &requests[n as usize % requests.len()];
         let sent = send_until_stuck(&mut stream, (0..FRAMES).map(|n| &nth(n).bytes[..]));
         assert!(sent < bound, "{}: it took {sent} bytes without a reply being read", model.name);

@@ -22,7 +22,7 @@ fn payloads_around_every_buffer_size() {
         }
         sizes.extend([PAYLOAD_LEN_MAX - HEADER_LEN, 1, 64]);
         for (sequence, &size) in sizes.iter().enumerate() {
-            request(sequence as u64, size).echo(&mut stream);
+            request(model.transport, sequence as u64, size).echo(&mut stream);
         }
         let counters = target.counters_when(|c| c.requests == sizes.len() as u64);
         assert_eq!((counters.accepted, counters.frame_errors), (1, 0), "{}", model.name);
@@ -35,11 +35,11 @@ fn split_at_every_byte() {
         let target = Target::of(model);
         let mut stream = connect(target.ready.address);
         for delay_ns in [0, 1] {
-            let request = request_with(9, 7, delay_ns, 0);
+            let request = request_with(model.transport, 9, 7, delay_ns, 0);
             for split in 1..request.bytes.len() {
                 stream.write_all(&request.bytes[..split]).unwrap();
                 // The target has taken the first part once another connection's echo, sent later, is back.
-                request_with(1, 1, 0, 0).echo(&mut connect(target.ready.address));
+                request_with(model.transport, 1, 1, 0, 0).echo(&mut connect(target.ready.address));
                 stream.write_all(&request.bytes[split..]).unwrap();
                 request.reply(&mut stream);
             }
@@ -61,7 +61,7 @@ fn pipelined_frames_are_answered_in_order() {
             .map(|n| {
                 let delay_ns = if n % 7 == 3 { 200_000 } else { 0 };
                 let work_us = if n % 11 == 5 { 20 } else { 0 };
-                request_with(n, (n as usize * 37) % 2000, delay_ns, work_us)
+                request_with(model.transport, n, (n as usize * 37) % 2000, delay_ns, work_us)
             })
             .collect();
         let bytes: Vec<u8> = requests.iter().flat_map(|r| r.bytes.iter().copied()).collect();
@@ -84,10 +84,10 @@ fn a_thousand_connections_each_echo() {
         let target = Target::of(model);
         let mut streams: Vec<_> = (0..1000).map(|_| connect(target.ready.address)).collect();
         for (n, stream) in streams.iter_mut().enumerate() {
-            stream.write_all(&request(n as u64, 64).bytes).unwrap();
+            stream.write_all(&request(model.transport, n as u64, 64).bytes).unwrap();
         }
         for (n, stream) in streams.iter_mut().enumerate() {
-            request(n as u64, 64).reply(stream);
+            request(model.transport, n as u64, 64).reply(stream);
         }
         let counters = target.counters_when(|c| c.live == 1000 && c.requests == 1000);
         assert_eq!((counters.accepted, counters.refusals.len()), (1000, 0), "{}", model.name);

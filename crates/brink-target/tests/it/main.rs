@@ -3,10 +3,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod at_once;
 mod bounds;
 mod client;
 mod control;
 mod echo;
 mod ends;
+mod http;
+mod outside;
 mod target;
 mod waits;

@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use brink_target::{MODELS, Model, Options, Stop, Transport};
+use brink_target::{MODELS, Model, Options, Stop, Threads, Transport};
 use brink_wire::control::{Counters, Ready, TargetUsage};
 use brink_wire::delay::Delay;
 
@@ -22,15 +22,20 @@ pub struct Target {
     thread: Option<JoinHandle<()>>,
 }
 
-/// All models that speak frames and can run here.
+/// All models that can run here.
 pub fn models() -> impl Iterator<Item = &'static Model> {
-    MODELS.iter().filter(|model| model.transport == Transport::Frame).filter(|model| {
+    MODELS.iter().filter(|model| {
         let available = (model.available)();
         if let Err(why) = &available {
             eprintln!("skipped: {}: {why}", model.name);
         }
         available.is_ok()
     })
+}
+
+/// Those of them that speak this.
+pub fn models_of(transport: Transport) -> impl Iterator<Item = &'static Model> {
+    models().filter(move |model| model.transport == transport)
 }
 
 pub fn loopback() -> SocketAddr {
@@ -43,12 +48,21 @@ pub fn options(model: &'static Model) -> Options {
         listen: loopback(),
         control: Some(loopback()),
         token: None,
-        threads: 2,
+        threads: threads(model),
         delay: Delay::ZERO,
         work_us: 0,
         stack_bytes: 64 * 1024,
         backlog: 1024,
         connections_max: None,
+        shares_port: false,
+    }
+}
+
+/// Enough that no test's connections or waits have to queue, where that is what threads bound.
+fn threads(model: &Model) -> u32 {
+    match model.threads {
+        Threads::Pool { .. } => 1100,
+        _ => 2,
     }
 }
 

@@ -17,12 +17,12 @@ fn never_early_and_truly_told() {
         let mut stream = connect(target.ready.address);
         for delay_ns in [1, 999, 50_000, MS - 1, MS, 3 * MS + 1, 20 * MS] {
             let begun = Instant::now();
-            let waited_ns = request_with(delay_ns, 8, delay_ns, 0).echo(&mut stream);
+            let waited_ns = request_with(model.transport, delay_ns, 8, delay_ns, 0).echo(&mut stream);
             let seen_ns = begun.elapsed().as_nanos() as u64;
             assert!(waited_ns >= delay_ns, "{}: waited {waited_ns} of {delay_ns}", model.name);
             assert!(seen_ns >= waited_ns, "{}: tells {waited_ns}, took {seen_ns}", model.name);
         }
-        assert_eq!(request_with(0, 8, 0, 0).echo(&mut stream), 0, "{}", model.name);
+        assert_eq!(request_with(model.transport, 0, 8, 0, 0).echo(&mut stream), 0, "{}", model.name);
     }
 }
 
@@ -35,7 +35,7 @@ fn connections_wait_side_by_side_and_in_order_of_deadline() {
             .iter()
             .map(|&delay_ns| {
                 let mut stream = connect(target.ready.address);
-                let request = request_with(delay_ns, 1000, delay_ns, 0);
+                let request = request_with(model.transport, delay_ns, 1000, delay_ns, 0);
                 std::io::Write::write_all(&mut stream, &request.bytes).unwrap();
                 (stream, request, delay_ns)
             })
@@ -52,9 +52,10 @@ fn the_request_goes_before_the_targets_own() {
         let own = Delay::Uniform(Duration::from_millis(40), Duration::from_millis(50));
         let target = Target::start(brink_target::Options { delay: own, work_us: 50, ..options(model) });
         let mut stream = connect(target.ready.address);
-        let of_target = request_with(1, 1, DELAY_OF_TARGET, WORK_OF_TARGET).echo(&mut stream);
+        let of_target =
+            request_with(model.transport, 1, 1, DELAY_OF_TARGET, WORK_OF_TARGET).echo(&mut stream);
         assert!(of_target >= 40 * MS, "{}: {of_target}", model.name);
-        let of_request = request_with(2, 1, 0, 0).echo(&mut stream);
+        let of_request = request_with(model.transport, 2, 1, 0, 0).echo(&mut stream);
         assert_eq!(of_request, 0, "{}: the target's delay was added", model.name);
     }
 }
@@ -65,7 +66,7 @@ fn work_is_not_told_as_waiting() {
         let target = Target::of(model);
         let mut stream = connect(target.ready.address);
         let begun = Instant::now();
-        let waited_ns = request_with(1, 1, 0, 20_000).echo(&mut stream);
+        let waited_ns = request_with(model.transport, 1, 1, 0, 20_000).echo(&mut stream);
         assert_eq!(waited_ns, 0, "{}", model.name);
         // Twice as fast as calibrated is more than any clock of a processor makes up.
         assert!(begun.elapsed() > Duration::from_millis(10), "{}: no work was done", model.name);

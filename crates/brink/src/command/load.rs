@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use brink_client::Stop;
-use brink_results::case::{Case, Origin};
+use brink_results::case::{Case, Origin, Protocol, Workload};
 use brink_results::schema::{CaseResult, PLAN_SCHEMA, Plan, Verdict};
 use brink_results::store::RunDirError;
 use brink_results::{answer, report, store};
@@ -126,14 +126,26 @@ fn totals(case: &Case) -> String {
     let to = match &case.target.origin {
         Origin::Started => format!("a `{}` target of its own", case.target.model),
         Origin::Address { address, .. } => address.clone(),
+        Origin::Command { command, .. } => format!("`{command}`"),
+    };
+    let what = match load.workload {
+        Workload::Open { rate_per_s, .. } => format!("open at {rate_per_s} requests/s in all"),
+        other => other.name().to_owned(),
+    };
+    let long = match load.requests {
+        Some(requests) => {
+            format!("{} requests in all, {} at most", format_count(requests), time(load.duration_ns))
+        }
+        None => format!("for {} after {} of warm-up", time(load.duration_ns), time(load.warmup_ns)),
+    };
+    let bytes = match &load.protocol {
+        Protocol::Frame => format!("payload {} B", load.payload_bytes),
+        Protocol::Http { method, path, .. } => format!("{method} {path}"),
+        Protocol::Bytes { send, .. } => format!("`{send}`"),
     };
     format!(
-        "{} connections in all to {to}, {} for {} after {} of warm-up, payload {} B, engine {} with {} thread{}",
+        "{} connections in all to {to}, {what}, {long}, {bytes}, engine {} with {} thread{}",
         format_count(load.connections),
-        load.workload.name(),
-        time(load.duration_ns),
-        time(load.warmup_ns),
-        load.payload_bytes,
         load.engine,
         load.threads,
         if load.threads == 1 { "" } else { "s" }

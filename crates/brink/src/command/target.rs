@@ -4,12 +4,13 @@ use std::io::Write;
 use std::net::SocketAddr;
 
 use brink_target::{Options, Stop};
+use brink_wire::control::{Counters, Ready};
 
 use crate::cli::TargetArgs;
 use crate::command;
 use crate::exit::Failure;
 use crate::stderr;
-use crate::{plan, signals};
+use crate::{plan, signals, supervise};
 
 /// Runs a target until it is told to stop.
 ///
@@ -33,14 +34,28 @@ pub fn run(args: &TargetArgs) -> Result<(), Failure> {
     let caught = signals::listen(move |_| on_signal.request())
         .map_err(|error| Failure::failed(format!("cannot listen for signals: {error}")))?;
     let mut announced = Ok(());
-    let served = brink_target::run(&options, &stop, &mut |ready| {
+    let mut on_ready = |ready: &Ready| {
         announced = announce(ready);
         if announced.is_err() {
             stop.request();
         }
-    });
+    };
+    let served = match processes(args) {
+        1 => brink_target::run(&options, &stop, &mut on_ready),
+        several => supervise::run(&options, several, &stop, &mut on_ready),
+    };
     announced?;
     let counters = served.map_err(|error| explain(args, &options, &error))?;
+    // Stopping is what a signal is for: a target that did so ended well.
+    let _stopped_by_a_signal = caught.code();
+    if !args.shares_port {
+        say_goodbye(&counters);
+    }
+    Ok(())
+}
+
+/// What was counted, in one line. A worker leaves that to its supervisor.
+fn say_goodbye(counters: &Counters) {
     stderr::say(&format!(
         "brink: target stopped: {} connections accepted, {} requests answered{}",
         counters.accepted,
@@ -51,9 +66,11 @@ pub fn run(args: &TargetArgs) -> Result<(), Failure> {
             .map(|r| format!(", {} {} {}", r.count, r.phase, r.error))
             .collect::<String>()
     ));
-    // Stopping is what a signal is for: a target that did so ended well.
-    let _stopped_by_a_signal = caught.code();
-    Ok(())
+}
+
+/// Processes that serve. One that shares its port is one of several already.
+fn processes(args: &TargetArgs) -> u32 {
+    if args.shares_port { 1 } else { args.processes.unwrap_or(1).max(1) }
 }
 
 fn options(args: &TargetArgs) -> Result<Options, Failure> {
@@ -61,12 +78,17 @@ fn options(args: &TargetArgs) -> Result<Options, Failure> {
     let model = brink_target::find(name).ok_or_else(|| Failure::failed(format!("no model `{name}`")))?;
     (model.available)()
         .map_err(|why| Failure::failed(format!("the model `{name}` cannot run here: {why}")))?;
-    if args.model.stack_size.is_some() && !model.has_connection_thread {
-        return Err(Failure::usage(format!("--stack-size: the model `{name}` has no thread per connection")));
+    if args.model.stack_size.is_some() && !model.has_own_stacks {
+        return Err(Failure::usage(format!(
+            "--stack-size: the model `{name}` has no threads with stacks of their own size"
+        )));
     }
     let machine = command::machine()?;
     let cpus = args.cpus.as_ref().map(|cpus| cpus.0.as_slice());
     command::check_cpus("--cpus", cpus, &machine.cpus_allowed)?;
+    let cpus_in_all = cpus.map_or(machine.cpus_allowed.len(), <[usize]>::len) as u32;
+    // All processes have all CPUs, and share them.
+    let cpus_each = (cpus_in_all / processes(args)).max(1);
     let control = match (args.no_control, args.control) {
         (true, _) => None,
         (false, Some(address)) => Some(address),
@@ -85,12 +107,13 @@ fn options(args: &TargetArgs) -> Result<Options, Failure> {
         control,
         token: args.token.clone(),
         threads: plan::worker_threads(name, "--threads", args.threads)?
-            .unwrap_or(cpus.map_or(machine.cpus_allowed.len(), <[usize]>::len).max(1) as u32),
+            .unwrap_or_else(|| model.threads.default_for(cpus_each)),
         delay: args.delay,
         work_us: args.work,
         stack_bytes: args.model.stack_size.unwrap_or(plan::STACK_BYTES_DEFAULT),
         backlog: args.model.backlog.unwrap_or(plan::BACKLOG_DEFAULT),
         connections_max: args.model.max_connections,
+        shares_port: args.shares_port,
     })
 }
 
@@ -106,7 +129,7 @@ fn next_port(listen: SocketAddr) -> Result<SocketAddr, Failure> {
     Ok(SocketAddr::new(listen.ip(), port))
 }
 
-fn announce(ready: &brink_wire::control::Ready) -> Result<(), Failure> {
+fn announce(ready: &Ready) -> Result<(), Failure> {
     let line = serde_json::to_string(ready).map_err(|error| Failure::failed(error.to_string()))?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "{line}")
@@ -121,6 +144,7 @@ fn explain(args: &TargetArgs, options: &Options, error: &std::io::Error) -> Fail
         AddrInUse | AddrNotAvailable | PermissionDenied => {
             Failure::usage(format!("--listen {}{control}: {error}", args.listen))
         }
-        _ => Failure::failed(format!("--listen {}{control}: {error}", args.listen)),
+        // Says by itself what it was that failed.
+        _ => Failure::failed(error.to_string()),
     }
 }

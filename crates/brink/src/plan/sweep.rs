@@ -2,13 +2,22 @@
 
 use std::time::Duration;
 
-use brink_results::case::{Case, Close, LoadCase, Origin, Workload};
+use brink_results::case::{Case, Close, LoadCase, Origin, TargetCase};
 use brink_wire::delay::Delay;
 use brink_wire::value::format_duration;
 
-use super::{Asked, ENGINE_DEFAULT, Machine, is_loopback, is_loopback_v4, ns, started, worker_threads};
+use super::protocol::ProtocolAsked;
+use super::workload::WorkloadAsked;
+use super::{
+    Asked, ENGINE_DEFAULT, Machine, command_label, is_loopback, is_loopback_v4, ns, started, worker_threads,
+};
+use crate::cli::CloseName;
 use crate::exit::Failure;
-use crate::sweep_file::{CloseKind, LoadTable, StepTable, SweepFile, TargetTable, WorkloadKind};
+use crate::location::{HttpPlace, Location};
+use crate::sweep_file::{StepTable, SweepFile, TargetTable};
+
+/// How long a connect or a reply may take where nothing is named.
+const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 
 /// The cases of a sweep file: every target at every step, `repeats` times, shuffled by the seed.
 ///
@@ -39,8 +48,15 @@ fn steps(file: &SweepFile) -> Vec<StepTable> {
     let Some(connections) = &file.load.connections else {
         return file.step.clone();
     };
-    let step =
-        |connections| StepTable { connections, delay: None, payload: None, warmup: None, duration: None };
+    let step = |connections| StepTable {
+        connections,
+        delay: None,
+        rate: None,
+        requests: None,
+        payload: None,
+        warmup: None,
+        duration: None,
+    };
     connections.all().into_iter().map(step).collect()
 }
 
@@ -53,14 +69,62 @@ fn sweep_case(
 ) -> Result<Case, Failure> {
     let load = &file.load;
     let delay = step.delay.or(target.delay).unwrap_or(Delay::ZERO);
-    let model = target.model.as_ref().map_or("foreign", |model| model.0.as_str());
-    let address = target.address.as_ref().map(|address| address.0.as_str());
-    let label = target.label.as_ref().map_or(address.unwrap_or(model), |label| label.0.as_str()).to_owned();
-    let asked = Asked {
-        connections: step.connections.0,
-        delay,
-        delay_asked: load.delay.as_ref().map(|delay| delay.0),
+    let place = place(target)?;
+    let address = target.address.as_ref().map(|location| location.0.address.as_str());
+    let target_case = sweep_target(target, &place, delay, machine)?;
+    let connections = step.connections.0;
+    let rate = step.rate.or(load.rate).map(|rate| rate.0);
+    let workload = WorkloadAsked {
+        kind: load.workload,
+        connections,
+        think: load.think.as_ref().map(|time| time.0),
+        heartbeat: load.heartbeat.as_ref().map(|time| time.0),
+        rate_per_s: rate,
+        arrivals: load.arrivals,
+        seed: load.seed,
+        requests: step.requests.as_ref().or(load.requests.as_ref()).map(|count| count.0),
+        duration: step.duration.as_ref().or(load.duration.as_ref()).map(|time| time.0),
         warmup: step.warmup.as_ref().or(load.warmup.as_ref()).map(|time| time.0),
+    }
+    .resolve("")?;
+    let is_own = target.model.is_some();
+    // A server that brink does not make cannot be told a delay of its own: each request asks for it, also of the
+    // models beside it, so that all bear the same load.
+    let all_are_own = file.target.iter().all(|target| target.model.is_some());
+    let delay_asked = match (load.delay.as_ref().map(|delay| delay.0), delay) {
+        (Some(asked), _) => Some(asked),
+        (None, Delay::Fixed(delay)) if !all_are_own && !delay.is_zero() => Some(delay),
+        (None, Delay::Uniform(..) | Delay::Exponential(_)) if !is_own => {
+            return Err(Failure::usage(format!(
+                "delay = \"{delay}\": a request can ask for a fixed wait only, and only a `model` can be given another"
+            )));
+        }
+        (None, _) => None,
+    };
+    let (send, expect) = match (&target.send, &target.expect) {
+        (None, None) if !is_own && place.http.is_none() => (&load.send, &load.expect),
+        own => own,
+    };
+    let (protocol, payload_bytes) = ProtocolAsked {
+        model: target.model.as_ref().map(|model| model.0.as_str()),
+        http: place.http.as_ref(),
+        method: target.method.as_ref().map(|method| method.0.as_str()),
+        headers: &headers(target)?,
+        send: send.as_ref().map(|bytes| bytes.0.as_str()),
+        expect: expect.as_ref().map(|bytes| bytes.0.as_str()),
+        payload: step.payload.as_ref().or(load.payload.as_ref()).map(|size| size.0),
+        asks: delay_asked.is_some() || load.work.is_some(),
+    }
+    .resolve("")?;
+    let asked = Asked {
+        connections,
+        delay,
+        delay_asked,
+        workload,
+        engine: load.engine.as_ref().map_or(ENGINE_DEFAULT, |engine| engine.0.as_str()).to_owned(),
+        protocol,
+        payload_bytes,
+        threads_flag: "threads",
         loopback: address.is_none_or(is_loopback),
         loopback_v4: address.is_none_or(is_loopback_v4),
         threads: load.threads.as_ref().map(|threads| threads.0),
@@ -68,63 +132,96 @@ fn sweep_case(
         source_ips: load.source_ip.clone(),
     };
     asked.check_sources("source_ip", address)?;
-    let payload = step.payload.as_ref().or(load.payload.as_ref()).map_or(64, |size| size.0);
-    let duration =
-        step.duration.as_ref().or(load.duration.as_ref()).map_or(Duration::from_secs(10), |time| time.0);
-    let mut target_case = started(model, label, target.cpus.as_ref().map(|cpus| cpus.0.0.clone()), machine);
-    if let Some(address) = address {
-        let control = target.control.as_ref().map(|control| control.0.clone());
-        target_case.origin = Origin::Address { address: address.to_owned(), control };
-    }
-    target_case.threads = worker_threads(model, "threads", target.threads.as_ref().map(|threads| threads.0))?
-        .unwrap_or(target_case.threads);
-    target_case.delay = delay;
-    target_case.work_us = target.work.as_ref().map_or(0, |work| work.0);
-    target_case.backlog = target.backlog.as_ref().map_or(target_case.backlog, |backlog| backlog.0);
-    target_case.connections_max = target.max_connections.as_ref().map(|count| count.0);
-    match (&target.stack_size, &mut target_case.stack_bytes) {
-        (Some(stack), Some(bytes)) => *bytes = stack.0,
-        (Some(_), None) => {
-            return Err(Failure::usage(format!(
-                "stack_size: the model `{model}` has no thread per connection"
-            )));
-        }
-        (None, _) => {}
-    }
     Ok(Case {
         name: case_name(&target_case.label, step, &steps(file), repeat),
         repeat,
         target: target_case,
         load: LoadCase {
-            engine: load.engine.as_ref().map_or(ENGINE_DEFAULT, |engine| engine.0.as_str()).to_owned(),
-            workload: workload(load)?,
-            payload_bytes: payload,
             work_us: load.work.as_ref().map(|work| work.0),
             connect_rate_per_s: load.connect_rate.as_ref().map(|rate| rate.0 as f64),
-            duration_ns: ns(duration),
-            timeout_ns: ns(load.timeout.as_ref().map_or(Duration::from_secs(10), |time| time.0)),
+            timeout_ns: ns(load.timeout.as_ref().map_or(TIMEOUT_DEFAULT, |time| time.0)),
             close: match load.close {
-                Some(CloseKind::Fin) => Close::Fin,
-                Some(CloseKind::Rst) | None => Close::Rst,
+                Some(CloseName::Fin) => Close::Fin,
+                Some(CloseName::Rst) | None => Close::Rst,
             },
-            ..asked.load_case(machine)
+            ..asked.load_case(machine)?
         },
     })
 }
 
-fn workload(load: &LoadTable) -> Result<Workload, Failure> {
-    let needs =
-        |key: &str, kind: &str| Err(Failure::usage(format!("{key}: only with workload = \"{kind}\"")));
-    match load.workload.unwrap_or(WorkloadKind::Closed) {
-        WorkloadKind::Closed if load.heartbeat.is_some() => needs("heartbeat", "hold"),
-        WorkloadKind::Hold if load.think.is_some() => needs("think", "closed"),
-        WorkloadKind::Closed => {
-            Ok(Workload::Closed { think_ns: load.think.as_ref().map_or(0, |time| ns(time.0)) })
-        }
-        WorkloadKind::Hold => {
-            Ok(Workload::Hold { heartbeat_ns: load.heartbeat.as_ref().map(|time| ns(time.0)) })
-        }
+/// How a target comes to be, and what HTTP asks for there.
+struct Place {
+    origin: Origin,
+    http: Option<HttpPlace>,
+}
+
+fn place(target: &TargetTable) -> Result<Place, Failure> {
+    if let Some(location) = &target.address {
+        let Location { address, http } = location.0.clone();
+        let control = target.control.as_ref().map(|control| control.0.clone());
+        let pid = target.pid.as_ref().map(|pid| pid.0);
+        return Ok(Place { origin: Origin::Address { address, control, pid }, http });
     }
+    let Some(command) = target.command.as_ref().map(|command| command.0.clone()) else {
+        return Ok(Place { origin: Origin::Started, http: None });
+    };
+    let Some(url) = &target.url else {
+        return Ok(Place { origin: Origin::Command { command, port: None }, http: None });
+    };
+    let wrong = |line: String| Failure::usage(format!("url = \"{url}\": {line}"));
+    let location: Location = url.replace("{port}", "1").parse().map_err(wrong)?;
+    if !is_loopback(&location.address) {
+        return Err(wrong("what brink starts serves on this machine: write 127.0.0.1".to_owned()));
+    }
+    let takes_port = command.contains("{port}");
+    if takes_port != url.contains("{port}") {
+        return Err(wrong("{port} must stand in both `command` and `url`, or in neither".to_owned()));
+    }
+    let port = location.address.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+    Ok(Place { origin: Origin::Command { command, port: port.filter(|_| !takes_port) }, http: location.http })
+}
+
+fn headers(target: &TargetTable) -> Result<Vec<(String, String)>, Failure> {
+    let read = |header: &String| {
+        crate::cli::header(header).map_err(|line| Failure::usage(format!("header: {line}")))
+    };
+    target.header.iter().map(read).collect()
+}
+
+fn sweep_target(
+    target: &TargetTable,
+    place: &Place,
+    delay: Delay,
+    machine: &Machine,
+) -> Result<TargetCase, Failure> {
+    let model = target.model.as_ref().map_or("foreign", |model| model.0.as_str());
+    let origin = place.origin.clone();
+    let unnamed = match &origin {
+        Origin::Started => model.to_owned(),
+        Origin::Address { address, .. } => address.clone(),
+        Origin::Command { command, .. } => command_label(command),
+    };
+    let label = target.label.as_ref().map_or(unnamed, |label| label.0.clone());
+    let cpus = target.cpus.as_ref().map(|cpus| cpus.0.0.clone());
+    let processes = target.processes.as_ref().map_or(1, |count| count.0);
+    let mut case = started(model, label, cpus, processes, machine);
+    case.threads = worker_threads(model, "threads", target.threads.as_ref().map(|threads| threads.0))?
+        .unwrap_or(case.threads);
+    case.delay = if origin == Origin::Started { delay } else { Delay::ZERO };
+    case.origin = origin;
+    case.work_us = target.work.as_ref().map_or(0, |work| work.0);
+    case.backlog = target.backlog.as_ref().map_or(case.backlog, |backlog| backlog.0);
+    case.connections_max = target.max_connections.as_ref().map(|count| count.0);
+    match (&target.stack_size, &mut case.stack_bytes) {
+        (Some(stack), Some(bytes)) => *bytes = stack.0,
+        (Some(_), None) => {
+            return Err(Failure::usage(format!(
+                "stack_size: the model `{model}` has no blocking threads of its own"
+            )));
+        }
+        (None, _) => {}
+    }
+    Ok(case)
 }
 
 /// `threads-c10000-r1`, and as much more of the step as tells it from the others.
@@ -135,6 +232,8 @@ fn case_name(label: &str, step: &StepTable, all: &[StepTable], repeat: u32) -> S
             Some(format!("c{}", step.connections.0)),
             step.payload.as_ref().map(|payload| format!("p{}", payload.0)),
             step.delay.map(|delay| format!("d{delay}")),
+            step.rate.map(|rate| format!("r{}", rate.0)),
+            step.requests.as_ref().map(|count| format!("n{}", count.0)),
             time(step.duration.as_ref().map(|time| time.0)).map(|time| format!("t{time}")),
             time(step.warmup.as_ref().map(|time| time.0)).map(|time| format!("w{time}")),
         ]

@@ -44,6 +44,30 @@ fn flags() {
     refused(&["target", "--listen", "localhost"], 2, &["--listen", "127.0.0.1:7000"]);
     refused(&["target", "--delay", "9"], 2, &["--delay", "no unit"]);
     refused(&["target", "--listen", "0.0.0.0:0"], 2, &["--token", "--no-control"]);
+    refused(&["load", "https://a/"], 2, &["TLS", "http://"]);
+    refused(&["load", "http://a/", "--model", "mio"], 2, &["--model", "only for a target of brink's own"]);
+    refused(&["load", "http://a/", "--payload", "5B"], 2, &["--payload", "GET", "POST"]);
+    refused(&["load", "-H", "x: y"], 2, &["--header", "http://"]);
+    refused(&["load", "http://a/", "-H", "Connection: close"], 2, &["--header", "`Connection`"]);
+    refused(&["load", "tcp://a:1", "--send", "x"], 2, &["--expect"]);
+    refused(&["load", "--send", r"\q", "--expect", "x"], 2, &["--send", r"\xNN"]);
+    refused(&["load", "--send", "x", "--expect", "x"], 2, &["--send", "answers frames"]);
+    refused(&["load", "--command", "a 'b"], 2, &["--command", "quote"]);
+    refused(&["load", "-r", "0"], 2, &["--rate", "0.001"]);
+    refused(&["load", "-r", "5", "--workload", "closed"], 2, &["--rate", "open"]);
+    refused(&["load", "--workload", "open"], 2, &["--rate"]);
+    refused(&["load", "--workload", "burst", "--warmup", "1s"], 2, &["--warmup"]);
+    refused(&["load", "--workload", "hold", "-n", "5"], 2, &["--requests", "closed"]);
+    refused(&["load", "--arrivals", "poisson"], 2, &["--arrivals", "open"]);
+    refused(&["load", "--engine", "sequential", "-t", "2"], 2, &["--threads", "exactly one thread"]);
+    refused(&["load", "--engine", "threads", "-t", "2"], 2, &["--threads", "thread per connection"]);
+    refused(
+        &["load", "--model", "tokio-local", "--target-threads", "2"],
+        2,
+        &["--target-threads", "one thread"],
+    );
+    refused(&["load", "--pid", "1"], 2, &["--pid", "--target"]);
+    refused(&["target", "--processes", "0"], 2, &["--processes", "1 to 1024"]);
     refused(&["fly"], 2, &["fly"]);
 }
 

@@ -6,7 +6,9 @@
 mod bad_input;
 mod by_hand;
 mod configs;
+mod processes;
 mod program;
 mod readme;
 mod signals;
 mod smoke;
+mod workloads;

@@ -62,6 +62,11 @@ impl Target {
     pub fn control(&self) -> &str {
         self.ready["control"].as_str().unwrap()
     }
+
+    /// Waits until it has ended.
+    pub fn wait(&mut self) -> std::process::ExitStatus {
+        self.child.wait().unwrap()
+    }
 }
 
 impl Drop for Target {

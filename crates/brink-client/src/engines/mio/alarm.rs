@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn rings_each_time_and_never_early() {
-        let (stage, mut poll) = (Stage::new(1), Poll::new().unwrap());
+        let (stage, mut poll) = (Stage::new(1, None), Poll::new().unwrap());
         let mut alarm = Alarm::new(&stage, poll.registry(), Token(7)).unwrap();
         let mut events = Events::with_capacity(4);
         for turn in 0..20 {
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn what_is_due_sooner_rings_sooner() {
-        let (stage, mut poll) = (Stage::new(1), Poll::new().unwrap());
+        let (stage, mut poll) = (Stage::new(1, None), Poll::new().unwrap());
         let mut alarm = Alarm::new(&stage, poll.registry(), Token(7)).unwrap();
         alarm.arm(u64::MAX).unwrap();
         alarm.arm(0).unwrap();

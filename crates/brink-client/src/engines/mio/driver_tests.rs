@@ -11,18 +11,18 @@ use crate::options::tests::options;
 use crate::options::{LoadOptions, Workload};
 use crate::pacing::Pacer;
 use crate::samples::Outcome;
-use crate::stage::Stage;
+use crate::stage::{Schedule, Stage};
 use crate::stop::Stop;
 
 const HOUR: Duration = Duration::from_secs(3600);
 /// What is an hour away from a run that just began.
 const FAR_NS: u64 = 3_600_000_000_000;
 
-fn drive(options: &LoadOptions, check: impl FnOnce(&mut Driver<'_>, &Registry)) {
-    let (live, stage, poll) = (LiveCounters::new(1), Stage::new(1), Poll::new().unwrap());
+fn drive(options: &LoadOptions, check: impl FnOnce(&mut Driver<'_>)) {
+    let (live, stage, poll) = (LiveCounters::new(1), Stage::new(1, None), Poll::new().unwrap());
     let worker = Worker { index: 0, workers: 1, options, stage: &stage, shard: &live.shards()[0] };
     let mut driver = Driver::new(worker, poll.registry()).unwrap();
-    check(&mut driver, poll.registry());
+    check(&mut driver);
 }
 
 /// Gives the driver an open connection and the workload; returns the other end.
@@ -33,8 +33,7 @@ fn with_connection(driver: &mut Driver<'_>, state: State) -> TcpStream {
     driver.worker.count_open();
     driver.samples.opened += 1;
     let schedule = Schedule { begin_ns: 0, window_begin_ns: 0, window_end_ns: FAR_NS };
-    let pace = Pace::new(driver.worker.options, 0, 1, 0);
-    driver.work = Some(Work { schedule, pace, thinking: VecDeque::new(), outstanding: 0, proved: 0 });
+    driver.work = Some(Work::new(&driver.worker, schedule, driver.connections.len()));
     listener.accept().unwrap().0
 }
 
@@ -52,9 +51,9 @@ fn failures(driver: &Driver<'_>) -> Vec<(&'static str, String, u64)> {
 fn a_reply_that_is_older_than_the_timeout_is_a_failed_request() {
     for (timeout, completed) in [(Duration::from_nanos(1), 0), (2 * HOUR, 1)] {
         let workload = Workload::Closed { think: HOUR };
-        drive(&LoadOptions { timeout, workload, ..options(1) }, |driver, _| {
+        drive(&LoadOptions { timeout, workload, ..options(1) }, |driver| {
             let peer = with_connection(driver, State::Idle);
-            driver.request(0, 0);
+            driver.request(0, 0, 0);
             echo(&peer, 104);
             driver.receive(0, false);
             let samples = &driver.samples;
@@ -72,9 +71,9 @@ fn a_reply_that_is_older_than_the_timeout_is_a_failed_request() {
 fn a_connect_that_is_older_than_the_timeout_has_failed() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let target = listener.local_addr().unwrap();
-    drive(&LoadOptions { target, timeout: Duration::from_nanos(1), ..options(1) }, |driver, registry| {
+    drive(&LoadOptions { target, timeout: Duration::from_nanos(1), ..options(1) }, |driver| {
         driver.opening.raise(&driver.worker, 1, 0);
-        driver.attempt(registry, 0);
+        driver.attempt(0);
         assert_eq!(failures(driver), [("connect", "timeout".to_owned(), 1)]);
         assert!(driver.opening.is_done() && driver.samples.connect_latency.is_empty());
     });
@@ -83,19 +82,17 @@ fn a_connect_that_is_older_than_the_timeout_has_failed() {
 #[test]
 fn what_is_due_later_is_left_to_the_alarm_and_not_to_the_timeout_of_the_poll() {
     let workload = Workload::Closed { think: HOUR };
-    drive(&LoadOptions { timeout: 2 * HOUR, workload, ..options(1) }, |driver, registry| {
+    drive(&LoadOptions { timeout: 2 * HOUR, workload, ..options(1) }, |driver| {
         let _peer = with_connection(driver, State::Idle);
-        let work = driver.work.as_mut().unwrap();
-        work.pace.cursor = None;
-        work.thinking.push_back((FAR_NS - 5, 0));
-        assert_eq!(driver.step(registry).unwrap(), None);
+        driver.work.as_mut().unwrap().think_until(FAR_NS - 5, 0);
+        assert_eq!(driver.step().unwrap(), None);
         assert_eq!(driver.alarm.armed_ns(), Some(FAR_NS - 5));
     });
     let connections = 3;
-    drive(&LoadOptions { timeout: 2 * HOUR, ..options(connections) }, |driver, registry| {
+    drive(&LoadOptions { timeout: 2 * HOUR, ..options(connections) }, |driver| {
         driver.opening.raise(&driver.worker, connections, 0);
         driver.opening.pacer = Some(Pacer::new(1e-3, 0, 1, 1_000_000_000_000));
-        assert_eq!(driver.step(registry).unwrap(), None);
+        assert_eq!(driver.step().unwrap(), None);
         assert_eq!(driver.alarm.armed_ns(), Some(1_000_000_000_000));
     });
 }
@@ -103,10 +100,10 @@ fn what_is_due_later_is_left_to_the_alarm_and_not_to_the_timeout_of_the_poll() {
 #[test]
 fn where_replies_bring_about_the_requests_the_alarm_is_set_once() {
     let workload = Workload::Closed { think: Duration::ZERO };
-    drive(&LoadOptions { timeout: 2 * HOUR, workload, ..options(1) }, |driver, registry| {
+    drive(&LoadOptions { timeout: 2 * HOUR, workload, ..options(1) }, |driver| {
         let peer = with_connection(driver, State::Idle);
         for _ in 0..3 {
-            driver.step(registry).unwrap();
+            driver.step().unwrap();
             assert_eq!(driver.alarm.armed_ns(), Some(FAR_NS), "the window's end");
             echo(&peer, 104);
             driver.receive(0, false);
@@ -147,10 +144,11 @@ fn a_poll_that_fails_loses_nothing_that_was_measured() {
     });
     let workload = Workload::Closed { think: Duration::ZERO };
     let options = LoadOptions { target, workload, threads: 2, duration: HOUR, ..options(6) };
-    let engine = Engine { name: "failing", summary: "stops polling", available: || Ok(()), run: fails };
+    let engine = Engine { name: "failing", run: fails, ..*crate::find("mio").unwrap() };
     let live = LiveCounters::new(2);
-    let Outcome { opened, live_at_end, requests_completed, failures, interrupted, latency, .. } =
+    let Outcome { samples, interrupted, .. } =
         crate::conduct::run(&engine, &options, &Stop::new(), &live, &mut Unmoved).unwrap();
+    let WorkerSamples { opened, live_at_end, requests_completed, failures, latency, .. } = samples;
     assert!(interrupted && requests_completed > 0 && latency.len() == requests_completed);
     assert_eq!((opened, live_at_end), (6, 6));
     let failures: Vec<_> = failures.iter().map(|f| (f.phase, f.errno.as_str(), f.count)).collect();

@@ -1,27 +1,14 @@
-//! Opens connections: sockets, addresses, ports, the rate and the window of attempts, and when to give up.
+//! The way up: how many attempts are made, their rate and window, and when to give up.
 //!
-//! Must not send or read on a connection.
+//! Must not touch a socket.
 
-use std::io;
-use std::net::{IpAddr, SocketAddr, TcpStream};
-
-use brink_host::socket::{set_bind_address_no_port, set_local_port_range};
-use rustix::io::Errno;
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
-
-use crate::options::LoadOptions;
+use crate::dial::Streak;
 use crate::pacing::{Pacer, share};
-use crate::ports::PortWindows;
 use crate::stage::Worker;
-
-/// A worker stops trying after this many failures of one kind (phase and errno) in a row: what is refused a
-/// hundred times running is refused, and a machine out of descriptors must not be hammered.
-const FAILURES_IN_A_ROW_MAX: u32 = 100;
 
 /// Where a worker is on its way up.
 #[derive(Debug)]
 pub(super) struct Opening {
-    target: SockAddr,
     /// Attempts to make so far, of the worker's share.
     pub(super) goal: u64,
     /// The same for all workers together.
@@ -35,42 +22,13 @@ pub(super) struct Opening {
     /// Spreads attempts where a rate was asked.
     pub(super) pacer: Option<Pacer>,
     gave_up: bool,
-    streak: (&'static str, String, u32),
-    sources: Vec<Source>,
-}
-
-/// One source address (`None`: the kernel's choice), and the ports to ask for on it.
-#[derive(Debug)]
-struct Source {
-    address: Option<IpAddr>,
-    ports: Option<PortWindows>,
-}
-
-/// What an attempt came to at once.
-#[derive(Debug)]
-pub(super) enum Attempt {
-    /// Connected before connect(2) returned, as on loopback.
-    Connected(TcpStream),
-    /// Under way.
-    Connecting(TcpStream),
-    /// Failed: phase and error.
-    Failed(&'static str, io::Error),
+    streak: Streak,
 }
 
 impl Opening {
     pub(super) fn new(worker: &Worker<'_>) -> Self {
-        let LoadOptions { target, sources, .. } = worker.options;
-        let range = brink_host::ports::ephemeral_range();
-        let rotation = worker.options.first_connection_id;
-        let ports = range.map(|range| PortWindows::new(range, worker.index, worker.workers, rotation));
-        let source = |address| Source { address, ports: ports.clone() };
-        let sources = match sources.as_slice() {
-            [] => vec![source(None)],
-            some => some.iter().map(|&address| source(Some(address))).collect(),
-        };
         let window = share(u64::from(worker.options.connect_window), worker.index, worker.workers).max(1);
         Self {
-            target: SockAddr::from(*target),
             goal: 0,
             goal_of_all: 0,
             attempted: 0,
@@ -78,8 +36,7 @@ impl Opening {
             window: window as u32,
             pacer: None,
             gave_up: false,
-            streak: ("", String::new(), 0),
-            sources,
+            streak: Streak::default(),
         }
     }
 
@@ -108,99 +65,19 @@ impl Opening {
     /// An attempt was verified: whatever went wrong before, it works.
     pub(super) fn succeeded(&mut self) {
         self.under_way -= 1;
-        self.streak.2 = 0;
+        self.streak.succeeded();
     }
 
     /// An attempt failed.
     pub(super) fn failed(&mut self, phase: &'static str, errno: &str) {
         self.under_way -= 1;
-        if (self.streak.0, self.streak.1.as_str()) == (phase, errno) {
-            self.streak.2 += 1;
-        } else {
-            self.streak = (phase, errno.to_owned(), 1);
-        }
-        self.gave_up |= self.streak.2 >= FAILURES_IN_A_ROW_MAX;
+        self.gave_up |= self.streak.failed(phase, errno);
     }
 
-    /// Makes one attempt. Each worker takes the sources in turn.
-    pub(super) fn attempt(&mut self) -> Attempt {
-        let turn = (self.attempted % self.sources.len() as u64) as usize;
+    /// One more attempt is made.
+    pub(super) fn attempt(&mut self) {
         self.attempted += 1;
         self.under_way += 1;
-        match self.sources[turn].connect(&self.target) {
-            Ok((socket, true)) => Attempt::Connected(socket.into()),
-            Ok((socket, false)) => Attempt::Connecting(socket.into()),
-            Err((phase, error)) => Attempt::Failed(phase, error),
-        }
-    }
-}
-
-impl Source {
-    /// A socket whose connect(2) was called, and whether it is connected already.
-    fn connect(&mut self, target: &SockAddr) -> Result<(Socket, bool), (&'static str, io::Error)> {
-        let phase = |phase: &'static str| move |error| (phase, error);
-        let kind = Type::STREAM.nonblocking().cloexec();
-        let socket = Socket::new_raw(Domain::from(i32::from(target.family())), kind, Some(Protocol::TCP))
-            .map_err(phase("socket"))?;
-        socket.set_tcp_nodelay(true).map_err(phase("socket"))?;
-        if let Some(address) = self.address {
-            // The port is left to connect(2), which knows the destination (ip(7)); a kernel without the option
-            // would choose it here, with fewer to choose from, so that is an error.
-            set_bind_address_no_port(&socket).map_err(phase("bind"))?;
-            socket.bind(&SocketAddr::new(address, 0).into()).map_err(phase("bind"))?;
-        }
-        let mut windowed = false;
-        loop {
-            let window = self.ask_for_window(&socket, windowed).map_err(phase("connect"))?;
-            windowed |= window;
-            let error = match socket.connect(target) {
-                Ok(()) => {
-                    self.took(window);
-                    return Ok((socket, true));
-                }
-                Err(error) => error,
-            };
-            match Errno::from_io_error(&error) {
-                Some(Errno::INPROGRESS) => {
-                    self.took(window);
-                    return Ok((socket, false));
-                }
-                Some(Errno::ADDRNOTAVAIL) if window => {
-                    self.ports.as_mut().map(PortWindows::full);
-                }
-                _ => return Err(("connect", error)),
-            }
-        }
-    }
-
-    /// Restricts the socket to the current window, if there is one; `windowed`: it is restricted already.
-    /// Returns whether it is now.
-    fn ask_for_window(&mut self, socket: &Socket, windowed: bool) -> io::Result<bool> {
-        match self.ports.as_ref().and_then(PortWindows::current) {
-            Some((low, high)) => match set_local_port_range(socket, low, high) {
-                Ok(()) => Ok(true),
-                Err(error) => match Errno::from_io_error(&error) {
-                    Some(Errno::NOPROTOOPT | Errno::INVAL) => {
-                        self.ports = None; // Before Linux 6.3.
-                        Ok(false)
-                    }
-                    _ => Err(error),
-                },
-            },
-            None => {
-                if windowed {
-                    set_local_port_range(socket, 0, 0)?; // Back to the whole range.
-                }
-                self.ports = None;
-                Ok(false)
-            }
-        }
-    }
-
-    fn took(&mut self, window: bool) {
-        if let Some(ports) = self.ports.as_mut().filter(|_| window) {
-            ports.took();
-        }
     }
 }
 
@@ -208,11 +85,12 @@ impl Source {
 mod tests {
     use super::*;
     use crate::live::LiveCounters;
+    use crate::options::LoadOptions;
     use crate::options::tests::options;
     use crate::stage::Stage;
 
     fn check(check: impl FnOnce(&mut Opening)) {
-        let (options, live, stage) = (options(10_000), LiveCounters::new(1), Stage::new(1));
+        let (options, live, stage) = (options(10_000), LiveCounters::new(1), Stage::new(1, None));
         let worker =
             Worker { index: 0, workers: 1, options: &options, stage: &stage, shard: &live.shards()[0] };
         let mut opening = Opening::new(&worker);
@@ -257,7 +135,7 @@ mod tests {
         // The goals of 8 connections in eight steps, and of 4; at 1/s, ten milliseconds after what they follow.
         for (connections, workers) in [(8, 1), (8, 3), (4, 4)] {
             let options = LoadOptions { connect_rate_per_s: Some(1.0), ..options(connections) };
-            let (live, stage) = (LiveCounters::new(workers), Stage::new(workers));
+            let (live, stage) = (LiveCounters::new(workers), Stage::new(workers, None));
             let worker = |index| {
                 let shard = &live.shards()[index as usize];
                 Worker { index, workers, options: &options, stage: &stage, shard }

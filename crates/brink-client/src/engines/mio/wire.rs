@@ -1,89 +1,88 @@
-//! Sends frames and checks replies on a worker's connections, through buffers that all of them share.
+//! Sends requests and checks replies on a worker's connections, through buffers that all of them share.
 //!
 //! Must not decide what follows a reply or a loss, and must not read a clock.
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 
-use brink_wire::frame::{DELAY_OF_TARGET, HEADER_LEN, Header, WORK_OF_TARGET};
-use brink_wire::payload::Payload;
-use brink_wire::reply_decoder::{Expected, Progress, ReplyDecoder, ReplyError};
+use brink_wire::frame::HEADER_LEN;
 
-use super::connection::{Connection, State};
+use super::connection::Connection;
 use crate::options::LoadOptions;
-use crate::pacing::nanoseconds;
+use crate::protocol::{Asked, Fed, Kind, Reply, Script};
 
 /// One read takes at most this much: a worker's only receive buffer.
 const READ_BYTES: usize = 64 * 1024;
-/// Frames up to this size are put together and sent as one piece; larger ones go out as header and payload.
+/// Requests up to this size are put together and sent as one piece; larger ones go out in two.
 const COMPOSE_BYTES: usize = 16 * 1024;
 
-/// A worker's buffers, and what its frames say.
+/// A worker's buffers, and what it says.
 #[derive(Debug)]
 pub(super) struct Wire {
     read_buffer: Box<[u8]>,
     compose_buffer: Vec<u8>,
-    payload: Payload,
-    verify: Header,
-    request: Header,
+    script: Script,
+    verify_len: usize,
+    work_len: usize,
 }
 
 /// What reading led to. Both can be: a reply, and then the end.
 #[derive(Debug, Default)]
 pub(super) struct Received {
-    /// The reply is complete and verified; inside, the wait that the target says happened.
-    pub(super) replied: Option<Option<u64>>,
+    /// The reply is complete and as expected.
+    pub(super) replied: Option<Reply>,
     /// The connection is of no more use, and why: an errno by name or a name of our own.
     pub(super) lost: Option<String>,
 }
 
+/// What [`Received::lost`] says where the peer sent its FIN.
+pub(super) const CLOSED: &str = "closed";
+
 impl Wire {
     pub(super) fn new(options: &LoadOptions) -> Self {
-        let payload_len = options.payload_bytes;
+        let script = Script::new(options);
+        let (verify_len, work_len) = (script.request_len(Kind::Verify), script.request_len(Kind::Work));
         Self {
             read_buffer: vec![0; READ_BYTES].into_boxed_slice(),
-            compose_buffer: Vec::with_capacity((HEADER_LEN + payload_len as usize).min(COMPOSE_BYTES)),
-            payload: Payload::new(payload_len as usize),
-            verify: Header { payload_len, work_us: 0, sequence: 0, delay_ns: 0, waited_ns: None },
-            request: Header {
-                payload_len,
-                work_us: options.work_us.unwrap_or(WORK_OF_TARGET),
-                sequence: 0,
-                delay_ns: options.delay.map_or(DELAY_OF_TARGET, nanoseconds),
-                waited_ns: None,
-            },
+            compose_buffer: Vec::with_capacity(verify_len.max(work_len).min(COMPOSE_BYTES)),
+            script,
+            verify_len,
+            work_len,
         }
     }
 
-    /// The frame that a connection has under way. The identity's low 32 bits go above its count of frames.
-    fn header(&self, connection: &Connection, id: u64) -> Header {
-        let template = if connection.state == State::Requested { self.request } else { self.verify };
-        Header { sequence: (id << 32) | u64::from(connection.frames), ..template }
+    fn request_len(&self, kind: Kind) -> usize {
+        match kind {
+            Kind::Verify => self.verify_len,
+            Kind::Work => self.work_len,
+        }
     }
 
-    /// Whether all of the frame under way was written.
+    /// Whether all of the request under way was written.
     pub(super) fn is_sent(&self, connection: &Connection) -> bool {
-        connection.written as usize == self.request.frame_len()
+        connection.written as usize == self.request_len(connection.state.kind())
     }
 
-    /// Writes as much of the frame under way as the socket takes. The rest goes out when it is writable again.
+    /// Writes as much of the request under way as the socket takes. The rest goes out when it is writable again.
     pub(super) fn send(&mut self, connection: &mut Connection, id: u64) -> io::Result<()> {
-        let header = self.header(connection, id);
-        let (frame_len, payload) = (header.frame_len(), self.payload.of(header.sequence));
+        let len = self.request_len(connection.state.kind());
+        let mut header = [0; HEADER_LEN];
+        let (head, body) = self.script.request(asked(connection, id), &mut header);
         let Some(mut socket) = connection.socket.as_ref() else {
             return Err(ErrorKind::NotConnected.into());
         };
-        let head = header.encode();
-        while (connection.written as usize) < frame_len {
+        while (connection.written as usize) < len {
             let written = connection.written as usize;
-            let result = if written == 0 && frame_len <= COMPOSE_BYTES {
+            let result = if body.is_empty() {
+                socket.write(&head[written..])
+            } else if written == 0 && len <= COMPOSE_BYTES {
                 self.compose_buffer.clear();
-                self.compose_buffer.extend_from_slice(&head);
-                self.compose_buffer.extend_from_slice(payload);
+                self.compose_buffer.extend_from_slice(head);
+                self.compose_buffer.extend_from_slice(body);
                 socket.write(&self.compose_buffer)
             } else {
-                let head = IoSlice::new(&head[written.min(HEADER_LEN)..]);
-                let body = IoSlice::new(&payload[written.saturating_sub(HEADER_LEN)..]);
-                socket.write_vectored(&[head, body])
+                let begin = IoSlice::new(&head[written.min(head.len())..]);
+                let rest = IoSlice::new(&body[written.saturating_sub(head.len())..]);
+                socket.write_vectored(&[begin, rest])
             };
             match result {
                 Ok(len) => connection.written += len as u32,
@@ -103,10 +102,7 @@ impl Wire {
         loop {
             let Some(mut socket) = connection.socket.as_ref() else { return received };
             let len = match socket.read(&mut self.read_buffer) {
-                Ok(0) => {
-                    received.lost = Some("closed".to_owned());
-                    return received;
-                }
+                Ok(0) => return self.ended(connection, id, received),
                 Ok(len) => len,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return received,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
@@ -129,32 +125,46 @@ impl Wire {
         }
     }
 
+    /// The peer sent its FIN: the end of the connection, and of a reply that nothing else ends.
+    fn ended(&mut self, connection: &mut Connection, id: u64, mut received: Received) -> Received {
+        let request = asked(connection, id);
+        let partial = connection.partial.as_deref_mut().filter(|_| received.replied.is_none());
+        match partial.map(|partial| self.script.closed(partial, request)) {
+            Some(Ok(Some(reply))) if self.is_sent(connection) => {
+                connection.partial = None;
+                received.replied = Some(reply);
+            }
+            Some(Err(fault)) => received.lost = Some(fault.to_owned()),
+            _ => received.lost = Some(CLOSED.to_owned()),
+        }
+        received
+    }
+
     /// Checks the first `len` bytes of the read buffer as the next of the reply.
     fn check(&mut self, connection: &mut Connection, id: u64, len: usize) -> Received {
-        let expected = Expected { request: self.header(connection, id), payload: &self.payload };
-        let bytes = &self.read_buffer[..len];
-        let progress = match connection.partial.as_mut() {
-            Some(decoder) => decoder.feed(bytes, expected),
-            None => {
-                let mut decoder = ReplyDecoder::default();
-                let progress = decoder.feed(bytes, expected);
-                if progress == Ok(Progress::Partial) {
-                    connection.partial = Some(Box::new(decoder));
-                }
-                progress
+        let request = asked(connection, id);
+        let fed = self.script.feed(&mut connection.partial, request, &self.read_buffer[..len]);
+        let (replied, lost) = match fed {
+            Ok(Fed::Partial) => (None, None),
+            // Nobody can answer what was not sent yet, but for a server that refuses a request early.
+            Ok(Fed::Complete { reply, .. })
+                if !self.is_sent(connection) && reply.failed_status().is_none() =>
+            {
+                (None, Some("unexpected_bytes"))
             }
-        };
-        let (replied, lost) = match progress {
-            Ok(Progress::Partial) => (None, None),
-            // Nobody can echo what was not sent yet.
-            Ok(Progress::Complete { .. }) if !self.is_sent(connection) => (None, Some("unexpected_bytes")),
-            Ok(Progress::Complete { consumed, waited_ns }) => {
+            Ok(Fed::Complete { consumed, mut reply }) => {
                 connection.partial = None;
-                (Some(waited_ns), (consumed < len).then_some("unexpected_bytes"))
+                // What is left of a request that was refused early cannot be told from the next one.
+                reply.close |= !self.is_sent(connection);
+                (Some(reply), (consumed < len).then_some("unexpected_bytes"))
             }
-            Err(ReplyError::Frame(_)) => (None, Some("not_a_frame")),
-            Err(ReplyError::Mismatch { .. }) => (None, Some("mismatch")),
+            Err(fault) => (None, Some(fault)),
         };
         Received { replied, lost: lost.map(str::to_owned) }
     }
+}
+
+/// The request that a connection has under way. The identity's low 32 bits go above its count of requests.
+fn asked(connection: &Connection, id: u64) -> Asked {
+    Asked { kind: connection.state.kind(), sequence: (id << 32) | u64::from(connection.requests) }
 }

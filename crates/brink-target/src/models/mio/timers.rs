@@ -55,6 +55,11 @@ impl Timers {
         id
     }
 
+    /// Whether nobody waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     /// The next wait that was over at `now_ns`.
     pub(super) fn due(&mut self, now_ns: u64) -> Option<Wait> {
         let Reverse(first) = self.queue.peek()?;

@@ -1,0 +1,191 @@
+//! Makes sockets that connect: source addresses in turn, and the local ports to ask for on each.
+//!
+//! Must not wait for a connect to end, send, or decide how many are made.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpStream};
+
+use brink_host::socket::{set_bind_address_no_port, set_local_port_range};
+use rustix::io::Errno;
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use crate::options::LoadOptions;
+use crate::ports::PortWindows;
+use crate::stage::Worker;
+
+/// A worker stops trying after this many failures of one kind (phase and errno) in a row: what is refused a
+/// hundred times running is refused, and a machine out of descriptors must not be hammered.
+const FAILURES_IN_A_ROW_MAX: u32 = 100;
+
+/// Failures of one kind in a row: when to stop trying.
+#[derive(Debug, Default)]
+pub(crate) struct Streak {
+    phase: &'static str,
+    errno: String,
+    len: u32,
+}
+
+impl Streak {
+    /// An attempt was verified: whatever went wrong before, it works.
+    pub(crate) fn succeeded(&mut self) {
+        self.len = 0;
+    }
+
+    /// An attempt failed. Returns whether it is time to stop trying.
+    pub(crate) fn failed(&mut self, phase: &'static str, errno: &str) -> bool {
+        if (self.phase, self.errno.as_str()) == (phase, errno) {
+            self.len += 1;
+        } else {
+            (self.phase, self.errno, self.len) = (phase, errno.to_owned(), 1);
+        }
+        self.len >= FAILURES_IN_A_ROW_MAX
+    }
+}
+
+/// A worker's way to new connections.
+#[derive(Debug)]
+pub(crate) struct Dialer {
+    target: SockAddr,
+    sources: Vec<Source>,
+    /// How many were made; the sources take turns.
+    dialled: u64,
+}
+
+/// One source address (`None`: the kernel's choice), and the ports to ask for on it.
+#[derive(Debug)]
+struct Source {
+    address: Option<IpAddr>,
+    ports: Option<PortWindows>,
+}
+
+/// A nonblocking socket whose connect(2) was called.
+#[derive(Debug)]
+pub(crate) enum Dialled {
+    /// Connected before connect(2) returned.
+    Connected(TcpStream),
+    /// Under way.
+    Connecting(TcpStream),
+    /// Failed: phase (`socket`, `bind`, `connect`) and error.
+    Failed(&'static str, io::Error),
+}
+
+impl Dialer {
+    pub(crate) fn new(worker: &Worker<'_>) -> Self {
+        let LoadOptions { target, sources, .. } = worker.options;
+        let range = brink_host::ports::ephemeral_range();
+        let rotation = worker.options.first_connection_id;
+        let ports = range.map(|range| PortWindows::new(range, worker.index, worker.workers, rotation));
+        let source = |address| Source { address, ports: ports.clone() };
+        let sources = match sources.as_slice() {
+            [] => vec![source(None)],
+            some => some.iter().map(|&address| source(Some(address))).collect(),
+        };
+        Self { target: SockAddr::from(*target), sources, dialled: 0 }
+    }
+
+    /// Makes one socket and calls connect(2).
+    pub(crate) fn dial(&mut self) -> Dialled {
+        let turn = (self.dialled % self.sources.len() as u64) as usize;
+        self.dialled += 1;
+        match self.sources[turn].connect(&self.target) {
+            Ok((socket, true)) => Dialled::Connected(socket.into()),
+            Ok((socket, false)) => Dialled::Connecting(socket.into()),
+            Err((phase, error)) => Dialled::Failed(phase, error),
+        }
+    }
+
+    /// Begins the walk over the ports anew, for connections that take the place of closed ones, whose ports are
+    /// free again.
+    pub(crate) fn rewind_used_up(&mut self) {
+        for ports in self.sources.iter_mut().filter_map(|source| source.ports.as_mut()) {
+            if ports.current().is_none() {
+                ports.rewind();
+            }
+        }
+    }
+}
+
+impl Source {
+    /// A socket whose connect(2) was called, and whether it is connected already.
+    fn connect(&mut self, target: &SockAddr) -> Result<(Socket, bool), (&'static str, io::Error)> {
+        let phase = |phase: &'static str| move |error| (phase, error);
+        let kind = Type::STREAM.nonblocking().cloexec();
+        let socket = Socket::new_raw(Domain::from(i32::from(target.family())), kind, Some(Protocol::TCP))
+            .map_err(phase("socket"))?;
+        socket.set_tcp_nodelay(true).map_err(phase("socket"))?;
+        if let Some(address) = self.address {
+            // The port is left to connect(2), which knows the destination (ip(7)); a kernel without the option
+            // would choose it here, with fewer to choose from, so that is an error.
+            set_bind_address_no_port(&socket).map_err(phase("bind"))?;
+            socket.bind(&SocketAddr::new(address, 0).into()).map_err(phase("bind"))?;
+        }
+        let mut windowed = false;
+        loop {
+            let window = self.ask_for_window(&socket, windowed).map_err(phase("connect"))?;
+            windowed |= window;
+            let error = match socket.connect(target) {
+                Ok(()) => {
+                    self.took(window);
+                    return Ok((socket, true));
+                }
+                Err(error) => error,
+            };
+            match Errno::from_io_error(&error) {
+                Some(Errno::INPROGRESS) => {
+                    self.took(window);
+                    return Ok((socket, false));
+                }
+                Some(Errno::ADDRNOTAVAIL) if window => {
+                    self.ports.as_mut().map(PortWindows::full);
+                }
+                _ => return Err(("connect", error)),
+            }
+        }
+    }
+
+    /// Restricts the socket to the current window, if there is one; `windowed`: it is restricted already.
+    /// Returns whether it is now.
+    fn ask_for_window(&mut self, socket: &Socket, windowed: bool) -> io::Result<bool> {
+        match self.ports.as_ref().and_then(PortWindows::current) {
+            Some((low, high)) => match set_local_port_range(socket, low, high) {
+                Ok(()) => Ok(true),
+                Err(error) => match Errno::from_io_error(&error) {
+                    Some(Errno::NOPROTOOPT | Errno::INVAL) => {
+                        self.ports = None; // Before Linux 6.3.
+                        Ok(false)
+                    }
+                    _ => Err(error),
+                },
+            },
+            None => {
+                if windowed {
+                    set_local_port_range(socket, 0, 0)?; // Back to the whole range.
+                }
+                Ok(false)
+            }
+        }
+    }
+
+    fn took(&mut self, window: bool) {
+        if let Some(ports) = self.ports.as_mut().filter(|_| window) {
+            ports.took();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hundred_failures_of_one_kind_in_a_row_are_enough() {
+        let mut streak = Streak::default();
+        assert!((0..99).all(|_| !streak.failed("socket", "EMFILE")));
+        assert!(streak.failed("socket", "EMFILE"));
+        assert!(!streak.failed("connect", "EMFILE"));
+        assert!((0..98).all(|_| !streak.failed("connect", "EMFILE")));
+        streak.succeeded();
+        assert!((0..99).all(|_| !streak.failed("connect", "EMFILE")));
+        assert!(streak.failed("connect", "EMFILE"));
+    }
+}

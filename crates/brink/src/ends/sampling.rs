@@ -1,0 +1,120 @@
+//! The thread that looks at both ends several times a second while a case runs, and keeps what
+//! it saw. Must not decide when a run begins or ends.
+
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use brink_results::schema::{PhaseMark, Plateau, Usage};
+
+use super::{Ends, Look, lock};
+
+/// What the sampling thread is told.
+#[derive(Debug, PartialEq, Eq)]
+enum Errand {
+    /// Look now, out of turn.
+    Look,
+    /// End.
+    End,
+}
+
+/// The thread that samples several times a second until it is dropped or collected.
+pub struct Sampling {
+    ends: Arc<Mutex<Ends>>,
+    usage: Arc<Mutex<Usage>>,
+    began: Instant,
+    errands: mpsc::Sender<Errand>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Sampling {
+    /// Begins. `on_look` is called with each sample and the name of the phase.
+    ///
+    /// # Errors
+    /// When the thread cannot be made, pthread_create(3).
+    pub fn start(
+        ends: Ends,
+        per_s: f64,
+        mut on_look: impl FnMut(&Look, &str) + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let began = ends.began;
+        let ends = Arc::new(Mutex::new(ends));
+        let usage = Arc::new(Mutex::new(Usage::default()));
+        let (errands, errand) = mpsc::channel();
+        let (at, to) = (Arc::clone(&ends), Arc::clone(&usage));
+        let interval = Duration::from_secs_f64(1.0 / per_s);
+        let thread = std::thread::Builder::new().name("sampling".to_owned()).spawn(move || {
+            let mut due = Instant::now() + interval;
+            loop {
+                let look = lock(&at).look();
+                let phase = {
+                    let mut usage = lock(&to);
+                    add(&mut usage, &look);
+                    usage.phases.last().map_or_else(|| "start".to_owned(), |mark| mark.name.clone())
+                };
+                on_look(&look, &phase);
+                let wait = due.saturating_duration_since(Instant::now());
+                match errand.recv_timeout(wait) {
+                    // Out of turn: the next one in turn stays due when it was.
+                    Ok(Errand::Look) => {}
+                    Err(RecvTimeoutError::Timeout) => due = (due + interval).max(Instant::now()),
+                    Ok(Errand::End) | Err(RecvTimeoutError::Disconnected) => return,
+                }
+            }
+        })?;
+        Ok(Self { ends, usage, began, errands, thread: Some(thread) })
+    }
+
+    /// Notes that a part of the case begins, and has a sample taken at once, so that what the
+    /// part used can be reckoned. Does not wait for it: the schedule of the load must not slip
+    /// because a target is slow to tell.
+    pub fn mark(&self, name: &str) {
+        let t_s = self.began.elapsed().as_secs_f64();
+        lock(&self.usage).phases.push(PhaseMark { name: name.to_owned(), t_s });
+        let _sampling_ended = self.errands.send(Errand::Look);
+    }
+
+    /// Samples with all connections at rest.
+    pub fn plateau(&self, connections: u64) -> Plateau {
+        lock(&self.ends).plateau(connections)
+    }
+
+    /// Does something else with both ends, between two samples.
+    pub fn with_ends<T>(&self, f: impl FnOnce(&mut Ends) -> T) -> T {
+        f(&mut lock(&self.ends))
+    }
+
+    /// Ends the sampling and hands over what was seen, and whether it saw the run to its end.
+    pub fn collect(mut self) -> (Usage, Arc<Mutex<Ends>>, bool) {
+        let whole = self.end();
+        let mut usage = std::mem::take(&mut *lock(&self.usage));
+        // Two threads add samples; a look that began first may be added second.
+        for samples in [&mut usage.client, &mut usage.target] {
+            samples.sort_by(|a, b| a.t_s.total_cmp(&b.t_s));
+        }
+        for samples in [&mut usage.machine, &mut usage.target_machine] {
+            samples.sort_by(|a, b| a.t_s.total_cmp(&b.t_s));
+        }
+        (usage, Arc::clone(&self.ends), whole)
+    }
+
+    /// Whether the thread ran until it was told to end.
+    fn end(&mut self) -> bool {
+        let _ended_already = self.errands.send(Errand::End);
+        self.thread.take().is_none_or(|thread| thread.join().is_ok())
+    }
+}
+
+impl Drop for Sampling {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn add(usage: &mut Usage, look: &Look) {
+    usage.client.push(look.client.clone());
+    usage.machine.push(look.machine.clone());
+    usage.target.extend(look.target.clone());
+    usage.target_machine.extend(look.target_machine.clone());
+}
