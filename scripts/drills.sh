@@ -17,7 +17,8 @@ root=$(dirname "$here")
 # Name, and the seconds after which it is ended.
 drills=(
     two_hosts:60 nofile_client_and_target:60 target_emfile:90 port_range:45 non_root:45
-    dies_with_parent:60 signals:45 hidden_proc:45 foreign_echo:75 frame_abuse:60 readme:240
+    dies_with_parent:60 signals:45 hidden_proc:45 foreign_echo:75 frame_abuse:60 open_stall:90 python_targets:300
+    nginx_redis:120 readme:300
 )
 
 names() {

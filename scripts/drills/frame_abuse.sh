@@ -4,8 +4,9 @@
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 need python3
 
-for model in $(models); do
-    bg_target "target_$model" "$BRINK" target --model "$model" --listen 127.0.0.1:0
+# shellcheck disable=SC2046 # flags are words
+for model in $(frame_models); do
+    bg_target "target_$model" "$BRINK" target --model "$model" $(model_flags "$model") --listen 127.0.0.1:0
     target=$LAST_PID
     at=(--target "$ADDRESS" --control "$CONTROL")
     resident() { awk '/^RssAnon:/ { print $2 }' "/proc/$target/status"; }
@@ -33,7 +34,7 @@ for model in $(models); do
         and {"oversize", "bad_magic", "bad_version", "bad_header_len"}
             <= {x["error"] for x in r["counters"]["refusals"] if x["phase"] == "frame"}' "$model: frame errors"
 
-    load=("$BRINK" load "${at[@]}" -c 50 --delay 20ms --warmup 100ms -d 500ms --format json)
+    load=("$BRINK" load "${at[@]}" -c 50 --think 20ms --warmup 100ms -d 500ms --format json)
     echoes() { # FILE
         check_json "$1" 'r["connections"]["opened"] == 50 and r["requests"]["failed"] == 0
             and r["requests"]["completed"] > 500 and r["connections"]["closed_early"] == 0' "$model: echoes afterwards"

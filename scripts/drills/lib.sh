@@ -179,8 +179,17 @@ bg_target() { # NAME PROGRAM ...
     [[ -n $ADDRESS ]] || fail "$name: no address in its ready line: $(head -n 1 "$name.out")"
 }
 
-models() { # all that --help knows
-    "$BRINK" target --help | sed -n 's/.*Concurrency model: \(.*\) \[default.*/\1/p' | tr -d ','
+models() { # all that the program knows
+    "$BRINK" target --model '?' 2>&1 | sed -n 's/.*allowed: //p' | tr -d ','
+}
+
+# Flags with which a model serves thousands of connections at once.
+model_flags() { # MODEL
+    if [[ $1 == pool ]]; then echo --threads 2000; fi
+}
+
+frame_models() { # those that do not speak HTTP
+    models | sed 's/\bhyper\b//'
 }
 
 # ---- JSON --------------------------------------------------------------------------------------

@@ -5,8 +5,10 @@
 need python3 prlimit
 hz=$(getconf CLK_TCK)
 
+# shellcheck disable=SC2046 # flags are words
 for model in $(models); do
-    bg_target "target_$model" prlimit --nofile=500:500 "$BRINK" target --model "$model" --listen 127.0.0.1:0
+    bg_target "target_$model" prlimit --nofile=500:500 "$BRINK" target --model "$model" $(model_flags "$model") \
+        --listen 127.0.0.1:0
     target=$LAST_PID
     at=(--target "$ADDRESS" --control "$CONTROL")
 
@@ -42,7 +44,7 @@ for model in $(models); do
     check_json "$result" 'r["validity"]["verdict"] == "limit_bound"' "$model"
 
     alive "$target" || fail "$model: the target did not survive"
-    run 15 "again_$model" "$BRINK" load "${at[@]}" -c 100 --delay 20ms --warmup 100ms -d 500ms --format json
+    run 15 "again_$model" "$BRINK" load "${at[@]}" -c 100 --think 20ms --warmup 100ms -d 500ms --format json
     expect_rc "again_$model" 0 5
     check_json "again_$model.out" 'r["connections"]["opened"] == 100 and r["connections"]["closed_early"] == 0
         and r["requests"]["failed"] == 0' "$model: a second load"
