@@ -1,7 +1,8 @@
 """A server that stands still for a while under an open loop: makes it so, and knows what must come of it.
 
     stall.py stop  PID AFTER_S FOR_S                            stops PID; prints how long it really was, in seconds
-    stall.py check FILE STALL_S RATE_PER_S CONNECTIONS DELAY_MS compares a result with the arithmetic
+    stall.py check FILE STALL_S RATE_PER_S CONNECTIONS DELAY_MS compares a result with the arithmetic, within 5%; random
+                                                            arrivals within 15%
 """
 
 import json
@@ -11,6 +12,8 @@ import sys
 import time
 
 BOUND = 0.05
+# Of 1,000 random arrivals a second 32 more or less (one standard deviation) fall into the stall, which moves p95 by 3%.
+BOUND_RANDOM = 0.15
 
 
 def stop(pid, after_s, for_s):
@@ -50,6 +53,8 @@ def check(path, stall_s, rate_per_s, connections, delay_s):
     window_s = result["case"]["load"]["duration_ns"] / 1e9
     latencies = expected(stall_s, rate_per_s, connections, delay_s, window_s)
     seen = result["latency_ns"]
+    arrivals = result["case"]["load"]["workload"]["arrivals"]
+    bound = BOUND if arrivals == "fixed" else BOUND_RANDOM
     bad = 0
     print(f"    stood still for {stall_s:.4f} s; {result['requests']['intended']} requests due")
     for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("max", 1.0)):
@@ -57,7 +62,7 @@ def check(path, stall_s, rate_per_s, connections, delay_s):
         have = percentile(result, share) if name == "p95" else seen[name] / 1e9
         off = have / want - 1
         print(f"    {name}: arithmetic {want * 1e3:.2f} ms, measured {have * 1e3:.2f} ms, {off:+.1%}")
-        bad += abs(off) > BOUND
+        bad += abs(off) > bound
     if seen["from"] != "due" or result["requests"]["failed"] or result["requests"]["not_sent"]:
         print(f"    {seen['from']}, {result['requests']}")
         bad += 1

@@ -132,7 +132,7 @@ fn target_need(case: &Case) -> Need {
     Need {
         connections: case.load.connections,
         processes: u64::from(target.processes),
-        fds_at_start: TARGET_FDS_AT_START + FDS_PER_WORKER * u64::from(target.threads),
+        fds_at_start: TARGET_FDS_AT_START + FDS_PER_WORKER * target_loops(case),
         fds_per_connection: 1,
         runtime_threads: target_runtime_threads(case),
         threads_per_connection: per_connection,
@@ -173,6 +173,13 @@ fn target_threads_per_connection(case: &Case) -> u64 {
     let at_once = row.connections_at_once(case.target.threads);
     let share = case.load.connections.div_ceil(u64::from(case.target.processes).max(1));
     u64::from(row.has_connection_thread() || at_once.is_some_and(|workers| workers >= share))
+}
+
+/// Threads of a target that have descriptors of their own: those that wait for many connections at once.
+fn target_loops(case: &Case) -> u64 {
+    let row = brink_target::find(&case.target.model);
+    let per_cpu = row.is_none_or(|row| row.threads == brink_target::Threads::PerCpu);
+    if per_cpu { u64::from(case.target.threads) } else { 1 }
 }
 
 /// Threads of a target beside those of its connections.
