@@ -4,23 +4,33 @@
 //! A wrong name is worse than none: an errno alone names a limit only where the kernel has
 //! one cause for it, and figures that speak against a limit outweigh an errno.
 
+mod death;
 mod evidence;
+mod exhausted;
+mod silence;
 
-use brink_wire::control::{LimitReading, MachineUsage};
+use brink_wire::control::{CgroupUsage, LimitReading, MachineUsage};
 
-use crate::limits::{End, LIMITS, Limit, Weight};
-use evidence::{at_limit, describe, needed_for_one, ports_in_use, scaled};
+use crate::limits::{self, End, Lift};
+use crate::usage::ProcessState;
+pub use death::Ended;
 
 /// The target's own bound on connections.
 pub const TARGET_MAX_CONNECTIONS: &str = "target.max_connections";
 /// The backlog that the target asked of listen(2).
 pub const TARGET_BACKLOG: &str = "target.backlog";
 
-const SOMAXCONN: &str = "net.core.somaxconn";
+/// Connections that a pool serves at once.
+pub const TARGET_POOL_WORKERS: &str = "target.pool_workers";
+/// The target's process is stopped, or gets no CPU. Not a limit, but what ends a run all the same.
+pub const TARGET_NOT_SCHEDULED: &str = "target.not_scheduled";
+/// A rule of a packet filter, or of a program attached to a control group, refuses. Not a limit either.
+pub const FIREWALL: &str = "firewall";
+
 pub(crate) const PORT_RANGE: &str = "net.ipv4.ip_local_port_range";
 
 /// The first failure, as seen.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Observation<'a> {
     /// Where it was seen.
     pub end: End,
@@ -38,6 +48,58 @@ pub struct Observation<'a> {
     pub backlog: Option<u64>,
     /// Stack of a connection's thread on the target, in bytes, where there is one and it is known.
     pub stack_bytes: Option<u64>,
+    /// Ports of the fullest pair that sockets of others hold ([`crate::connections::PairUse`]), where known.
+    pub ports_taken: Option<u64>,
+    /// Of these, those in TIME_WAIT.
+    pub ports_time_wait: Option<u64>,
+    /// The fullest pair in words, for evidence: `127.0.0.1 to 127.0.0.1:7000`.
+    pub pair: Option<&'a str>,
+    /// What the control groups of the end that failed counted, before the run and now.
+    pub cgroup: Option<(&'a CgroupUsage, &'a CgroupUsage)>,
+    /// What is known of the target's process.
+    pub target: TargetState,
+}
+
+impl<'a> Observation<'a> {
+    /// With nothing else known.
+    #[must_use]
+    pub fn new(end: End, phase: &'a str, errno: &'a str, at_connections: u64) -> Self {
+        Self {
+            end,
+            phase,
+            errno,
+            at_connections,
+            connections_wanted: None,
+            address_pairs: None,
+            backlog: None,
+            stack_bytes: None,
+            ports_taken: None,
+            ports_time_wait: None,
+            pair: None,
+            cgroup: None,
+            target: TargetState::default(),
+        }
+    }
+}
+
+/// The target's process when it failed. `None`: not known.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct TargetState {
+    /// Its first process.
+    pub pid: Option<u32>,
+    /// Stopped, or not.
+    pub state: Option<ProcessState>,
+    /// How it ended, if it has.
+    pub ended: Option<Ended>,
+    /// Connections that it has accepted and holds.
+    pub live: Option<u64>,
+    /// Whether anything listens at its address.
+    pub is_listening: Option<bool>,
+    /// The longest accept queue seen since things went wrong, in connections.
+    pub accept_queue: Option<u64>,
+    /// Of the time that its threads could have run since things went wrong, the share in which they stood
+    /// in line for a CPU ([`crate::usage::run_wait_s`], against that and CPU time): 0 to 1.
+    pub run_wait_ratio: Option<f64>,
 }
 
 /// How sure an inference is.
@@ -74,8 +136,11 @@ pub struct Inference {
     pub confidence: Confidence,
     /// What speaks for it, or what was looked at in vain. One sentence each.
     pub evidence: Vec<String>,
-    /// The command that lifts it. `None`, too, where what was seen says nothing about the value it takes.
+    /// The command that lifts it at once. `None`, too, where what was seen says nothing about the value it takes.
+    /// Where no limit can be named, it may still be what to look at.
     pub fix: Option<String>,
+    /// What lifts it so that it stays lifted.
+    pub lasting: Option<String>,
 }
 
 impl Inference {
@@ -86,206 +151,121 @@ impl Inference {
     }
 }
 
+/// Whether a failure that the client saw is the target's doing, so that the target's readings tell.
+#[must_use]
+pub fn is_about_target(end: End, phase: &str, errno: &str) -> bool {
+    end == End::Client
+        && (silence::is_timeout(errno)
+            || silence::is_reset(errno)
+            || (phase == "connect" && silence::is_refusal(errno)))
+}
+
 /// Names the limit behind a failure.
 ///
-/// `readings` are those of the end that failed, read when it failed; for a connect that timed
-/// out, those of the target where they can be had. `counters` are the machine of the target
-/// before the run and now.
+/// `readings` are those of the end that failed, read when it failed; where [`is_about_target`],
+/// those of the target. `counters` are the machine of the target before the run and now.
 #[must_use]
 pub fn classify(
     observation: &Observation<'_>,
     readings: &[LimitReading],
     counters: Option<(&MachineUsage, &MachineUsage)>,
 ) -> Inference {
-    let mut evidence = vec![format!(
-        "{} in phase {} with {} connections open",
-        observation.errno, observation.phase, observation.at_connections
-    )];
-    if observation.errno == "max_connections" {
-        return own_bound(observation, evidence);
-    }
-    if observation.phase == "connect" && matches!(observation.errno, "timeout" | "ETIMEDOUT") {
-        return connect_timed_out(observation, readings, counters, evidence);
-    }
-    let candidates = candidates(observation, readings);
-    evidence.extend(candidates.iter().map(Candidate::describe));
-    match choose(&candidates) {
-        Ok((chosen, confidence)) => {
-            let needed = chosen.value.and_then(|value| scaled(chosen.limit.name, value, observation));
-            let fix = needed.map(chosen.limit.fix);
-            Inference { limit: Some(chosen.limit.name), limit_value: chosen.value, confidence, evidence, fix }
-        }
-        Err(why) => unknown(evidence, why),
+    let mut scene = Scene::new(observation, readings, counters);
+    match observation.errno {
+        "max_connections" => own_bound(&mut scene),
+        "died" => death::classify(&mut scene),
+        errno if silence::is_timeout(errno) => silence::unanswered(&mut scene),
+        errno if silence::is_reset(errno) => silence::reset(&mut scene),
+        errno if observation.phase == "connect" && silence::is_refusal(errno) => silence::refused(&mut scene),
+        "EPERM" | "EACCES" if observation.phase == "connect" => silence::forbidden(&mut scene),
+        _ => exhausted::classify(&mut scene),
     }
 }
 
-fn unknown(mut evidence: Vec<String>, why: &str) -> Inference {
-    evidence.push(why.to_owned());
-    Inference { limit: None, limit_value: None, confidence: Confidence::Unknown, evidence, fix: None }
+/// All that is known, and what has been found to speak for or against.
+struct Scene<'a> {
+    observation: &'a Observation<'a>,
+    readings: &'a [LimitReading],
+    counters: Option<(&'a MachineUsage, &'a MachineUsage)>,
+    evidence: Vec<String>,
 }
 
-/// A limit that has such a symptom, and how its use stands to its value.
-struct Candidate {
-    limit: &'static Limit,
-    weight: Weight,
-    value: Option<u64>,
-    used: Option<u64>,
-    /// Use at the limit is no proof: it counts what could be given back, or is an upper bound.
-    is_soft: bool,
-    /// What has to be free for one more of what failed.
-    needed_for_one: u64,
-}
-
-impl Candidate {
-    fn is_at_limit(&self) -> Option<bool> {
-        Some(at_limit(self.used?.saturating_add(self.needed_for_one), self.value?))
+impl<'a> Scene<'a> {
+    fn new(
+        observation: &'a Observation<'a>,
+        readings: &'a [LimitReading],
+        counters: Option<(&'a MachineUsage, &'a MachineUsage)>,
+    ) -> Self {
+        let seen = format!(
+            "{} in phase {} with {} connections open",
+            observation.errno, observation.phase, observation.at_connections
+        );
+        Self { observation, readings, counters, evidence: vec![seen] }
     }
 
-    fn headroom(&self) -> Option<u64> {
-        Some(self.value?.saturating_sub(self.used?.saturating_add(self.needed_for_one)))
+    fn note(&mut self, sentence: impl Into<String>) {
+        self.evidence.push(sentence.into());
     }
 
-    fn confidence_at_limit(&self) -> Confidence {
-        if self.is_soft { Confidence::Likely } else { Confidence::Confirmed }
+    fn reading(&self, name: &str) -> Option<&'a LimitReading> {
+        self.readings.iter().find(|reading| reading.name == name)
     }
 
-    fn describe(&self) -> String {
-        let figures = describe(self.limit.name, self.limit.unit, self.used, self.value);
-        match (self.needed_for_one, self.used, self.value) {
-            (1.., Some(_), Some(_)) => {
-                format!("{figures}, and one more thread needs {} free", self.needed_for_one)
-            }
-            _ => figures,
-        }
+    fn value(&self, name: &str) -> Option<u64> {
+        self.reading(name)?.value
     }
-}
 
-/// Rows of that end with a matching symptom, as far as there is a reading of them.
-fn candidates(observation: &Observation<'_>, readings: &[LimitReading]) -> Vec<Candidate> {
-    LIMITS
-        .iter()
-        .filter(|limit| limit.binds.includes(observation.end))
-        .filter_map(|limit| {
-            let symptom = limit
-                .symptoms
-                .iter()
-                .find(|symptom| symptom.matches(observation.phase, observation.errno))?;
-            let reading = readings.iter().find(|reading| reading.name == limit.name);
-            let used = if limit.name == PORT_RANGE {
-                Some(ports_in_use(observation))
-            } else {
-                reading.and_then(|reading| reading.used)
-            };
-            let is_soft = match limit.name {
-                // Page cache counts as use and is given back when it is needed.
-                "cgroup.memory.max" | "memory.available" => true,
-                PORT_RANGE => observation.address_pairs.is_none(),
-                _ => false,
-            };
-            let value = reading.and_then(|reading| reading.value);
-            let needed_for_one = needed_for_one(limit.name, observation);
-            Some(Candidate { limit, weight: symptom.weight, value, used, is_soft, needed_for_one })
-        })
-        .collect()
-}
-
-/// Use at the limit decides. Where no use is at its limit, an errno with one cause does, unless
-/// the figures rule that cause out.
-fn choose(candidates: &[Candidate]) -> Result<(&Candidate, Confidence), &'static str> {
-    let full: Vec<&Candidate> = candidates.iter().filter(|one| one.is_at_limit() == Some(true)).collect();
-    match full[..] {
-        [one] => return Ok((one, one.confidence_at_limit())),
-        [] => {}
-        _ => return choose_among_full(&full),
-    }
-    let Some(named) = candidates.iter().find(|one| one.weight != Weight::Allows) else {
-        return Err(if candidates.is_empty() {
-            "no limit in the table looks like this"
-        } else {
-            "several limits look like this, and none of those that could be read is at its limit"
-        });
-    };
-    match (named.weight, named.is_at_limit()) {
-        // The kernel has no other cause; what was in use may be closed again by now.
-        (Weight::Proves, _) | (_, None) => Ok((named, Confidence::Likely)),
-        // Some of what counts may not be ours, or not be counted yet.
-        (_, Some(_)) if named.used.unwrap_or(0) >= named.value.unwrap_or(0) / 2 => {
-            Ok((named, Confidence::Likely))
-        }
-        _ => Err("its use is far from that limit, so something else must be the cause"),
-    }
-}
-
-/// More than one is near its limit: the one that has nothing left, if that is only one.
-fn choose_among_full<'a>(full: &[&'a Candidate]) -> Result<(&'a Candidate, Confidence), &'static str> {
-    if let Some(proof) = full.iter().find(|one| one.weight == Weight::Proves) {
-        return Ok((proof, Confidence::Confirmed));
-    }
-    let mut spent = full.iter().filter(|one| one.headroom().is_some_and(|left| left <= evidence::SLACK));
-    match (spent.next(), spent.next()) {
-        (Some(one), None) => Ok((one, Confidence::Likely)),
-        _ => Err("more than one of these is at its limit, and which came first cannot be told"),
-    }
-}
-
-fn own_bound(observation: &Observation<'_>, evidence: Vec<String>) -> Inference {
-    let wanted = observation.connections_wanted.map(|wanted| format!(" to {wanted} or more"));
-    Inference {
-        limit: Some(TARGET_MAX_CONNECTIONS),
-        limit_value: None,
-        confidence: Confidence::Confirmed,
-        evidence,
-        fix: Some(format!(
-            "raise the target's own bound on connections{}, or leave it out",
-            wanted.unwrap_or_default()
-        )),
-    }
-}
-
-/// A full accept queue makes the kernel drop the handshake, and the client sees silence
-/// (net/ipv4/tcp_input.c, tcp_conn_request). Only the counter tells that from a lost network.
-fn connect_timed_out(
-    observation: &Observation<'_>,
-    readings: &[LimitReading],
-    counters: Option<(&MachineUsage, &MachineUsage)>,
-    mut evidence: Vec<String>,
-) -> Inference {
-    let Some((before, after)) = counters else {
-        return unknown(evidence, "the target machine's drop counters are not known");
-    };
-    let grown = |name: &str, read: fn(&MachineUsage) -> Option<u64>, evidence: &mut Vec<String>| {
+    /// How much a counter of the target's machine has grown; said in the evidence where it has.
+    /// `None`: not known, or reset in between.
+    fn grown(&mut self, name: &str, read: fn(&MachineUsage) -> Option<u64>) -> Option<u64> {
+        let (before, after) = self.counters?;
         let grown = read(after)?.checked_sub(read(before)?)?;
-        evidence.push(format!("{name} grew by {grown}"));
+        if grown > 0 {
+            self.note(format!("{name} grew by {grown}"));
+        }
         Some(grown)
-    };
-    let overflows = grown("ListenOverflows", |usage| usage.listen_overflows, &mut evidence);
-    grown("ListenDrops", |usage| usage.listen_drops, &mut evidence);
-    grown("TCPAbortOnMemory", |usage| usage.tcp_abort_on_memory, &mut evidence);
-    match overflows {
-        None => return unknown(evidence, "ListenOverflows could not be read"),
-        Some(0) => return unknown(evidence, "no accept queue overflowed, so the silence has another cause"),
-        Some(_) => {}
     }
-    let somaxconn =
-        readings.iter().find(|reading| reading.name == SOMAXCONN).and_then(|reading| reading.value);
-    if let (Some(backlog), Some(somaxconn)) = (observation.backlog, somaxconn)
-        && backlog < somaxconn
-    {
-        evidence.push(format!("the backlog asked, {backlog}, is below net.core.somaxconn, {somaxconn}"));
-        return Inference {
-            limit: Some(TARGET_BACKLOG),
-            limit_value: Some(backlog),
-            confidence: Confidence::Likely,
-            evidence,
-            fix: Some(format!("start the target with `--backlog {somaxconn}`")),
-        };
+
+    /// A name, with the value that the evidence is about.
+    fn named(&mut self, name: &'static str, value: Option<u64>, confidence: Confidence) -> Inference {
+        let to = value.and_then(|value| evidence::scaled(name, value, self.observation));
+        let row = limits::find(name);
+        let lift = to.map(|to| Lift { to, reading: self.reading(name) });
+        Inference {
+            limit: Some(name),
+            limit_value: value,
+            confidence,
+            evidence: std::mem::take(&mut self.evidence),
+            fix: row.zip(lift.as_ref()).map(|(row, lift)| (row.fix)(lift)),
+            lasting: row.zip(lift.as_ref()).map(|(row, lift)| (row.lasting)(lift)),
+        }
     }
-    let fix = crate::limits::find(SOMAXCONN)
-        .zip(somaxconn)
-        .map(|(limit, value)| (limit.fix)(value.saturating_mul(4)));
-    let (limit, confidence) = (Some(SOMAXCONN), Confidence::Likely);
-    Inference { limit, limit_value: somaxconn, confidence, evidence, fix }
+
+    fn unknown(&mut self, why: impl Into<String>) -> Inference {
+        self.note(why);
+        Inference {
+            limit: None,
+            limit_value: None,
+            confidence: Confidence::Unknown,
+            evidence: std::mem::take(&mut self.evidence),
+            fix: None,
+            lasting: None,
+        }
+    }
+}
+
+fn own_bound(scene: &mut Scene<'_>) -> Inference {
+    let value = scene.value(TARGET_MAX_CONNECTIONS);
+    let wanted = scene.observation.connections_wanted;
+    let mut inference = scene.named(TARGET_MAX_CONNECTIONS, value, Confidence::Confirmed);
+    if inference.fix.is_none() {
+        let wanted = wanted.map_or(String::new(), |wanted| format!(" to {wanted} or more"));
+        inference.fix = Some(format!("raise the target's own bound on connections{wanted}, or leave it out"));
+    }
+    inference
 }
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_counters;

@@ -7,7 +7,9 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("brink measures Linux: it reads /proc and uses Linux socket options");
 
+mod cgroup;
 pub mod classify;
+pub mod connections;
 pub mod cpus;
 pub mod descent;
 pub mod errno;

@@ -5,14 +5,20 @@
 //! Adding a limit is adding a row (and its reading function, in the file of its group).
 //! Reading happens only in `read`; everything else here is arithmetic.
 
+mod advice;
 mod cgroup_rows;
 mod kernel_rows;
+mod memory_rows;
 mod net_rows;
 mod predict;
 mod rlimit_rows;
+mod target_rows;
+mod tcp_rows;
 
+pub use advice::Lift;
 pub use brink_wire::control::LimitReading;
 pub use predict::{Beside, MAPPINGS_PER_THREAD, Need, Prediction, predict};
+pub use target_rows::{OwnBounds, with_own_bounds};
 
 use crate::proc_tree::ProcTree;
 
@@ -53,6 +59,38 @@ pub enum Scope {
     Shared,
 }
 
+/// Where a limit belongs, for those who look at all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    /// Of a process or its user.
+    Process,
+    /// Of the machine.
+    Machine,
+    /// Of the network stack.
+    Network,
+    /// Of a control group.
+    Cgroup,
+    /// The target's own.
+    Target,
+}
+
+impl Group {
+    /// All, in the order they are shown.
+    pub const ALL: [Self; 5] = [Self::Process, Self::Machine, Self::Network, Self::Cgroup, Self::Target];
+
+    /// In one word, as results may write it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::Machine => "machine",
+            Self::Network => "network",
+            Self::Cgroup => "cgroup",
+            Self::Target => "target",
+        }
+    }
+}
+
 /// What an errno says about a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Weight {
@@ -67,7 +105,7 @@ pub enum Weight {
 /// What hitting a limit looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Symptom {
-    /// `socket`, `bind`, `connect`, `accept`, `spawn`, `register`; `*` for every phase.
+    /// `socket`, `bind`, `connect`, `accept`, `spawn`, `register`, `ring`; `*` for every phase.
     pub phase: &'static str,
     /// Errno by name.
     pub errno: &'static str,
@@ -100,12 +138,14 @@ impl Symptom {
 pub struct Limit {
     /// As results name it: `rlimit.nofile`.
     pub name: &'static str,
-    /// What is counted: `descriptors`, `threads`, `bytes`, ..
+    /// What is counted: `descriptors`, `threads`, `bytes`, ..; `mode` for a switch, whose value is no count.
     pub unit: &'static str,
     /// Which end it binds.
     pub binds: Binds,
     /// Whose use counts.
     pub scope: Scope,
+    /// Where it belongs.
+    pub group: Group,
     /// What it limits, in one line.
     pub summary: &'static str,
     /// Reads it as a process meets it.
@@ -113,10 +153,12 @@ pub struct Limit {
     /// What a plan needs of it at `Need::connections`; `None` where the plan does not draw on
     /// it or the need is unknown. Never falls as connections grow.
     pub need: fn(&Need) -> Option<u64>,
-    /// What hitting it looks like.
+    /// What hitting it looks like. Empty where no errno says so: then counters do, or nothing.
     pub symptoms: &'static [Symptom],
-    /// The command that lifts it to a value.
-    pub fix: fn(u64) -> String,
+    /// The command that lifts it at once.
+    pub fix: fn(&Lift<'_>) -> String,
+    /// What lifts it so that it stays lifted after a boot or a new login.
+    pub lasting: fn(&Lift<'_>) -> String,
 }
 
 impl Limit {
@@ -124,9 +166,30 @@ impl Limit {
     /// both ends raise their soft descriptor limit to the hard one. `None`: no limit, or unknown.
     #[must_use]
     pub fn reachable(&self, reading: &LimitReading) -> Option<u64> {
+        if self.is_mode() {
+            return None;
+        }
         if self.name == rlimit_rows::NOFILE { reading.hard } else { reading.value }
     }
+
+    /// Whether it is a switch: its value is compared with nothing.
+    #[must_use]
+    pub fn is_mode(&self) -> bool {
+        self.unit == MODE
+    }
+
+    /// What is left: value less use. `None` where either is unknown, where there is no limit, and for a switch.
+    #[must_use]
+    pub fn headroom(&self, reading: &LimitReading) -> Option<u64> {
+        if self.is_mode() {
+            return None;
+        }
+        Some(reading.value?.saturating_sub(reading.used?))
+    }
 }
+
+/// The unit of a switch.
+const MODE: &str = "mode";
 
 /// What a row's `read` found: a [`LimitReading`] without its name.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -150,16 +213,30 @@ pub static LIMITS: &[Limit] = &[
     rlimit_rows::NOFILE_ROW,
     rlimit_rows::NPROC_ROW,
     rlimit_rows::AS_ROW,
+    rlimit_rows::STACK_ROW,
+    rlimit_rows::MEMLOCK_ROW,
+    memory_rows::MAX_MAP_COUNT_ROW,
     kernel_rows::NR_OPEN_ROW,
     kernel_rows::FILE_MAX_ROW,
+    kernel_rows::EPOLL_WATCHES_ROW,
     kernel_rows::THREADS_MAX_ROW,
     kernel_rows::PID_MAX_ROW,
-    kernel_rows::MAX_MAP_COUNT_ROW,
+    kernel_rows::IO_URING_ROW,
+    memory_rows::OVERCOMMIT_ROW,
+    memory_rows::AVAILABLE_ROW,
     net_rows::PORT_RANGE_ROW,
     net_rows::SOMAXCONN_ROW,
+    net_rows::SYN_BACKLOG_ROW,
+    net_rows::ABORT_ON_OVERFLOW_ROW,
+    tcp_rows::MEM_ROW,
+    tcp_rows::TIME_WAIT_ROW,
+    tcp_rows::ORPHANS_ROW,
+    tcp_rows::CONNTRACK_ROW,
     cgroup_rows::PIDS_ROW,
     cgroup_rows::MEMORY_ROW,
-    kernel_rows::MEMORY_AVAILABLE_ROW,
+    target_rows::MAX_CONNECTIONS_ROW,
+    target_rows::POOL_WORKERS_ROW,
+    target_rows::BACKLOG_ROW,
 ];
 
 /// A row by its name.
@@ -187,7 +264,7 @@ pub fn read(pid: u32) -> Vec<LimitReading> {
 /// returning an error from spawn.
 #[must_use]
 pub fn threads_within_mappings() -> Option<u64> {
-    let figures = (kernel_rows::MAX_MAP_COUNT_ROW.read)(&ProcTree::own());
+    let figures = (memory_rows::MAX_MAP_COUNT_ROW.read)(&ProcTree::own());
     Some(figures.value?.saturating_sub(figures.used?) / MAPPINGS_PER_THREAD)
 }
 
@@ -210,11 +287,42 @@ mod tests {
     fn every_row_is_complete() {
         for (index, limit) in LIMITS.iter().enumerate() {
             assert!(LIMITS[..index].iter().all(|other| other.name != limit.name), "{}", limit.name);
-            assert!(!limit.summary.is_empty() && !limit.unit.is_empty() && !limit.symptoms.is_empty());
-            let fix = (limit.fix)(123_457);
-            assert!(!fix.is_empty() && !fix.contains('\n'), "{}: {fix}", limit.name);
-            assert!(find(limit.name).is_some());
+            assert!(!limit.summary.is_empty() && !limit.unit.is_empty());
+            for words in [(limit.fix)(&Lift::to(123_457)), (limit.lasting)(&Lift::to(123_457))] {
+                assert!(!words.is_empty() && !words.contains('\n'), "{}: {words}", limit.name);
+            }
+            assert!(find(limit.name).is_some() && Group::ALL.contains(&limit.group));
         }
+    }
+
+    #[test]
+    fn rows_of_one_group_stand_together() {
+        let mut seen: Vec<Group> = LIMITS.iter().map(|limit| limit.group).collect();
+        seen.dedup();
+        assert_eq!(seen, Group::ALL);
+    }
+
+    #[test]
+    fn headroom_is_what_is_left_and_a_switch_has_none() {
+        let reading = |name: &str, value, used| LimitReading {
+            name: name.to_owned(),
+            value,
+            hard: value,
+            used,
+            source: String::new(),
+            note: None,
+        };
+        for (name, value, used, left) in [
+            ("rlimit.nofile", Some(10), Some(3), Some(7)),
+            ("rlimit.nofile", Some(3), Some(10), Some(0)),
+            ("rlimit.nofile", None, Some(3), None),
+            ("rlimit.nofile", Some(10), None, None),
+            ("kernel.io_uring_disabled", Some(2), Some(1), None),
+        ] {
+            assert_eq!(find(name).unwrap().headroom(&reading(name, value, used)), left, "{name}");
+        }
+        let switch = find("net.ipv4.tcp_abort_on_overflow").unwrap();
+        assert_eq!(switch.reachable(&reading(switch.name, Some(1), None)), None);
     }
 
     #[test]
@@ -274,6 +382,18 @@ mod tests {
             "sys/fs/file-nr",
             "sys/net/core/somaxconn",
             "sys/net/ipv4/ip_local_port_range",
+            "sys/net/ipv4/tcp_max_syn_backlog",
+            "sys/net/ipv4/tcp_syncookies",
+            "sys/net/ipv4/tcp_abort_on_overflow",
+            "sys/net/ipv4/tcp_mem",
+            "sys/net/ipv4/tcp_max_tw_buckets",
+            "sys/net/ipv4/tcp_max_orphans",
+            "sys/net/netfilter/nf_conntrack_max",
+            "sys/net/netfilter/nf_conntrack_count",
+            "sys/fs/epoll/max_user_watches",
+            "sys/kernel/io_uring_disabled",
+            "sys/vm/overcommit_memory",
+            "net/sockstat",
         ]
         .iter()
         .map(|name| (format!("proc/{name}"), "Max open files garbage\n0::\n-1 / x\n"))

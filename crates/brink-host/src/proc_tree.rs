@@ -4,7 +4,7 @@
 //! A file that is absent or makes no sense is `None`. Must not interpret beyond that.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use rustix::param::page_size;
@@ -74,6 +74,27 @@ impl ProcTree {
         fs::read_to_string(self.path(name)).ok()
     }
 
+    /// A file of the network namespace of the process: `sockstat` is /proc/PID/net/sockstat. Where that
+    /// is not shown, this process's own, unless it is known to be another.
+    pub(crate) fn read_network(&self, name: &str) -> Option<String> {
+        let mut text = String::new();
+        self.open_network(name)?.read_to_string(&mut text).ok()?;
+        Some(text)
+    }
+
+    /// The same, to be read bit by bit.
+    pub(crate) fn open_network(&self, name: &str) -> Option<fs::File> {
+        let path = format!("net/{name}");
+        match self.pid {
+            None => fs::File::open(self.path(&path)).ok(),
+            Some(_) => fs::File::open(self.process_path(&path)).ok().or_else(|| {
+                (self.shares_namespace("net") != Some(false))
+                    .then(|| fs::File::open(self.path(&path)).ok())
+                    .flatten()
+            }),
+        }
+    }
+
     /// A file under /proc that holds one number.
     pub(crate) fn number(&self, name: &str) -> Option<u64> {
         self.read(name)?.trim().parse().ok()
@@ -105,7 +126,7 @@ impl ProcTree {
     }
 }
 
-/// The number in a `Name:   123 kB` line, in bytes if it has a unit of kB. The name comes with its colon.
+/// The number in a `Name:   123 kB` line, in bytes if it has a unit of kB. The name comes with what ends it: a colon, a space.
 pub(crate) fn field(text: &str, name: &str) -> Option<u64> {
     let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
     let mut words = rest.split_whitespace();

@@ -3,10 +3,15 @@
 //!
 //! Must not keep samples or compare them.
 
+mod cgroup;
 mod machine;
+mod network;
 mod process;
+mod schedule;
 mod tree;
 
-pub use machine::machine;
+pub use machine::{MachineSampler, machine};
+pub(crate) use network::{conntrack, sockstat_of_tcp};
 pub use process::ProcessSampler;
+pub use schedule::{ProcessState, run_wait_s, state};
 pub use tree::TreeSampler;

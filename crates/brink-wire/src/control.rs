@@ -175,6 +175,55 @@ pub struct MachineUsage {
     pub cpu_busy_s: Option<f64>,
     /// Time stolen by the hypervisor, in seconds, from /proc/stat.
     pub cpu_steal_s: Option<f64>,
+    /// `TCPReqQFullDrop` of /proc/net/netstat: handshakes dropped because a listen queue was full.
+    #[serde(default)]
+    pub tcp_request_queue_drops: Option<u64>,
+    /// `TCPTimeWaitOverflow` of /proc/net/netstat: sockets that found no room in TIME_WAIT.
+    #[serde(default)]
+    pub tcp_time_wait_overflows: Option<u64>,
+    /// `TCPMemoryPressures` of /proc/net/netstat: how often TCP came under pressure of `net.ipv4.tcp_mem`.
+    #[serde(default)]
+    pub tcp_memory_pressures: Option<u64>,
+    /// `PruneCalled` of /proc/net/netstat: receive queues pruned for want of memory.
+    #[serde(default)]
+    pub tcp_prunes: Option<u64>,
+    /// `OutRsts` of /proc/net/snmp: resets that TCP itself sent. Those that a packet filter sends are not in it.
+    #[serde(default)]
+    pub tcp_resets_sent: Option<u64>,
+    /// `OutDestUnreachs` of ICMP in /proc/net/snmp: how often a packet was answered with "unreachable".
+    #[serde(default)]
+    pub icmp_unreachable_sent: Option<u64>,
+    /// Connections that connection tracking knows, of this network namespace.
+    #[serde(default)]
+    pub conntrack_entries: Option<u64>,
+    /// `drop` of /proc/net/stat/nf_conntrack, over all CPUs: packets dropped because no entry could be made.
+    #[serde(default)]
+    pub conntrack_drops: Option<u64>,
+    /// `oom_kill` of /proc/vmstat: processes killed for want of memory, of a control group or of the machine.
+    #[serde(default)]
+    pub oom_kills: Option<u64>,
+    /// The control groups of the process that was asked about.
+    #[serde(default)]
+    pub cgroup: Option<CgroupUsage>,
+}
+
+/// What the control groups of one process counted: cgroups(7), the kernel's admin-guide/cgroup-v1 and -v2.
+/// Each figure is a sum over the process's group and all above that can be seen, so only its
+/// growth means anything. `None`: no such file, or not readable.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CgroupUsage {
+    /// Whose.
+    pub pid: u32,
+    /// `max` of pids.events: forks refused because of pids.max.
+    #[serde(default)]
+    pub pids_refusals: Option<u64>,
+    /// `max` of memory.events (version 1: memory.failcnt): how often use was about to pass the limit.
+    /// Memory was given back then, so this alone is no failure.
+    #[serde(default)]
+    pub memory_at_max: Option<u64>,
+    /// `oom_kill` of memory.events (version 1: memory.oom_control): processes killed.
+    #[serde(default)]
+    pub oom_kills: Option<u64>,
 }
 
 impl MachineUsage {

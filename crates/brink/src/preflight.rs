@@ -87,6 +87,7 @@ fn own_bounds(case: &Case) -> Vec<Prediction> {
         needed: connections,
         short: max < connections,
         fix: Some(fix),
+        lasting: None,
     };
     let max = target.connections_max.map(|max| {
         bound("target.max_connections", max, format!("start the target with --max-connections {connections}"))
@@ -161,7 +162,7 @@ fn client_need(case: &Case, target_is_here: bool) -> Need {
             threads_at_start: target_runtime_threads(case),
             threads_per_connection: target_threads_per_connection(case),
             fds_per_connection: 1,
-            bytes_per_connection: None,
+            ..Beside::default()
         }),
         ..Need::default()
     }
@@ -224,18 +225,14 @@ pub fn failure_point(failures: &[Failure], evidence: &Evidence) -> Option<Failur
         End::Client => (limits::End::Client, &evidence.client_limits),
         End::Target => (limits::End::Target, &evidence.target_limits),
     };
-    // A connect that nobody answers is the target's doing, and its machine's counters tell.
-    let silence = first.phase == "connect" && first.errno == "timeout";
-    let readings = if silence { &evidence.target_limits } else { readings };
+    let of_target = classify::is_about_target(end, &first.phase, &first.errno);
+    let readings = if of_target { &evidence.target_limits } else { readings };
     let observation = Observation {
-        end,
-        phase: &first.phase,
-        errno: &first.errno,
-        at_connections: first.first_at_connections,
         connections_wanted: Some(evidence.connections),
         address_pairs: Some(evidence.address_pairs),
         backlog: evidence.backlog,
         stack_bytes: evidence.stack_bytes,
+        ..Observation::new(end, &first.phase, &first.errno, first.first_at_connections)
     };
     let counters = evidence.machine_before.as_ref().zip(evidence.machine_after.as_ref());
     let inference = classify::classify(&observation, readings, counters);

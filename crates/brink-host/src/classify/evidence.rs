@@ -12,10 +12,11 @@ pub(super) fn at_limit(used: u64, value: u64) -> bool {
     used.saturating_add(value / 100).saturating_add(SLACK.min(value / 10)) >= value
 }
 
-/// Ports of the fullest pair of addresses, reckoned from the connections that are open, which
-/// are spread evenly. Where the count of pairs is unknown, at most that: as if all were one pair's.
+/// Ports of the fullest pair of addresses: those that others hold, and the share of the connections
+/// that are open, which are spread evenly. Where the count of pairs is unknown, at most that: as if all were one pair's.
 pub(super) fn ports_in_use(observation: &Observation<'_>) -> u64 {
-    observation.at_connections.div_ceil(observation.address_pairs.unwrap_or(1).max(1))
+    let own = observation.at_connections.div_ceil(observation.address_pairs.unwrap_or(1).max(1));
+    own.saturating_add(observation.ports_taken.unwrap_or(0))
 }
 
 /// Fewer connections than this say nothing about what one takes.
@@ -26,6 +27,18 @@ const CARRIED_MIN: u64 = 10;
 /// count is, twice the value; `None` where too few were carried to tell anything.
 pub(super) fn scaled(limit: &str, value: u64, observation: &Observation<'_>) -> Option<u64> {
     let at = observation.at_connections;
+    match limit {
+        // How many wait at once follows from speeds, not from counts.
+        "net.core.somaxconn" | "net.ipv4.tcp_max_syn_backlog" | super::TARGET_BACKLOG => {
+            return Some(value.saturating_mul(4));
+        }
+        // A bound on connections carries as many as it says.
+        super::TARGET_MAX_CONNECTIONS | super::TARGET_POOL_WORKERS => {
+            return Some(observation.connections_wanted?.max(value));
+        }
+        "kernel.io_uring_disabled" => return Some(0),
+        _ => {}
+    }
     let Some(wanted) = observation.connections_wanted else {
         return (at >= CARRIED_MIN).then(|| value.saturating_mul(2));
     };
@@ -36,12 +49,17 @@ pub(super) fn scaled(limit: &str, value: u64, observation: &Observation<'_>) -> 
             let per_pair = missing.div_ceil(observation.address_pairs.unwrap_or(1).max(1));
             return Some(value.saturating_add(per_pair));
         }
-        "rlimit.nofile" | "rlimit.nproc" | "fs.nr_open" | "kernel.threads-max" | "kernel.pid_max"
-        | "cgroup.pids.max" => Some(1),
+        "rlimit.nofile"
+        | "rlimit.nproc"
+        | "fs.nr_open"
+        | "kernel.threads-max"
+        | "kernel.pid_max"
+        | "cgroup.pids.max"
+        | "net.netfilter.nf_conntrack_max" => Some(1),
         // Of the whole machine, which may hold both ends of a connection.
-        "fs.file-max" => Some(2),
+        "fs.file-max" | "fs.epoll.max_user_watches" => Some(2),
         "vm.max_map_count" => Some(MAPPINGS_PER_THREAD),
-        "rlimit.as" => observation.stack_bytes,
+        "rlimit.as" | "vm.overcommit" => observation.stack_bytes,
         _ => None,
     };
     match each {
@@ -73,7 +91,7 @@ pub(super) fn needed_for_one(limit: &str, observation: &Observation<'_>) -> u64 
     let stack_bytes = observation.stack_bytes.unwrap_or(0);
     match (limit, observation.errno) {
         ("rlimit.as", "ENOMEM") => stack_bytes.saturating_add(LEFT_ALONE_BYTES),
-        ("rlimit.as", "EAGAIN") => stack_bytes,
+        ("rlimit.as" | "vm.overcommit", "EAGAIN") => stack_bytes,
         ("vm.max_map_count", "ENOMEM") => LEFT_ALONE_MAPS + MAPPINGS_PER_THREAD,
         _ => 0,
     }

@@ -1,51 +1,53 @@
 //! Limits of control groups, versions 1 and 2: a process meets those of its group and of every
 //! group above, and the one with the least headroom is what counts.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::{Binds, Figures, Limit, Scope, Symptom};
+use super::advice::{self, Lift, Property};
+use super::{Binds, Figures, Group, Limit, Scope, Symptom};
+use crate::cgroup;
 use crate::proc_tree::ProcTree;
 
 /// Version 1 has no word for "no limit" on memory but a number close to 2^63, rounded down to a
 /// page (`PAGE_COUNTER_MAX`, include/linux/page_counter.h).
 const NO_LIMIT_V1: u64 = 1 << 62;
 
+pub(super) const PIDS: &str = "cgroup.pids.max";
+pub(super) const MEMORY: &str = "cgroup.memory.max";
+
+const TASKS_MAX: Property = Property { file: "pids.max", systemd: "TasksMax", docker: "--pids-limit" };
+const MEMORY_MAX: Property = Property { file: "memory.max", systemd: "MemoryMax", docker: "--memory" };
+
 pub(super) const PIDS_ROW: Limit = Limit {
-    name: "cgroup.pids.max",
+    name: PIDS,
     unit: "threads",
     binds: Binds::Both,
     scope: Scope::Shared,
+    group: Group::Cgroup,
     summary: "processes and threads of a control group, the tightest above the process",
-    read: |tree| tightest(tree, &PIDS),
+    read: |tree| tightest(tree, &PIDS_FILES),
     need: |need| (need.threads_per_connection > 0 || need.beside.is_some()).then(|| need.threads()),
     symptoms: &[Symptom::allows("spawn", "EAGAIN")],
-    fix: |needed| {
-        format!(
-            "as root: write {needed} to pids.max of that control group (systemd: `systemctl set-property UNIT \
-             TasksMax={needed}`; a container: `--pids-limit {needed}`)"
-        )
-    },
+    fix: |lift| advice::cgroup(&TASKS_MAX, lift),
+    lasting: |lift| advice::cgroup_lasting(&TASKS_MAX, lift),
 };
 
 pub(super) const MEMORY_ROW: Limit = Limit {
-    name: "cgroup.memory.max",
+    name: MEMORY,
     unit: "bytes",
     binds: Binds::Both,
     scope: Scope::Shared,
+    group: Group::Cgroup,
     summary: "memory of a control group, kernel memory of its sockets and threads included, the tightest above",
-    read: |tree| tightest(tree, &MEMORY),
+    read: |tree| tightest(tree, &MEMORY_FILES),
     need: |need| need.bytes(),
     symptoms: &[
         Symptom::allows("spawn", "EAGAIN"),
         Symptom::allows("*", "ENOMEM"),
         Symptom::allows("*", "ENOBUFS"),
     ],
-    fix: |needed| {
-        format!(
-            "as root: write {needed} to memory.max (version 1: memory.limit_in_bytes) of that control group (systemd: \
-             `systemctl set-property UNIT MemoryMax={needed}`; a container: `--memory {needed}`)"
-        )
-    },
+    fix: |lift: &Lift<'_>| advice::cgroup(&MEMORY_MAX, lift),
+    lasting: |lift| advice::cgroup_lasting(&MEMORY_MAX, lift),
 };
 
 /// A controller and the names of its files.
@@ -57,7 +59,7 @@ struct Controller {
     used_v2: &'static str,
 }
 
-const PIDS: Controller = Controller {
+const PIDS_FILES: Controller = Controller {
     name: "pids",
     limit_v1: "pids.max",
     used_v1: "pids.current",
@@ -65,7 +67,7 @@ const PIDS: Controller = Controller {
     used_v2: "pids.current",
 };
 
-const MEMORY: Controller = Controller {
+const MEMORY_FILES: Controller = Controller {
     name: "memory",
     limit_v1: "memory.limit_in_bytes",
     used_v1: "memory.usage_in_bytes",
@@ -73,64 +75,103 @@ const MEMORY: Controller = Controller {
     used_v2: "memory.current",
 };
 
-/// Where a process's group of one controller is: cgroups(7).
-struct Group {
-    /// Directory of the mount, the top that can be seen.
-    mount: PathBuf,
-    /// Directory of the group, at or below the mount.
-    directory: PathBuf,
-    version: u8,
+/// The limit of one group of the chain that has one.
+struct Bound {
+    headroom: u64,
+    figures: Figures,
 }
 
 fn tightest(tree: &ProcTree, controller: &Controller) -> Figures {
     let source = format!("/proc/{}/cgroup", tree.process());
-    let group = match group_of(tree, controller) {
+    let group = match cgroup::Group::of(tree, controller.name) {
         Ok(group) => group,
         Err(why) => return Figures::unknown(source, why),
     };
-    let (limit_file, used_file) = match group.version {
-        1 => (controller.limit_v1, controller.used_v1),
-        _ => (controller.limit_v2, controller.used_v2),
-    };
-    let mut tightest: Option<(u64, Figures)> = None;
+    let mut tightest: Option<Bound> = None;
     let mut unreadable = None;
-    for directory in group.directory.ancestors().take_while(|path| path.starts_with(&group.mount)) {
-        let path = directory.join(limit_file);
-        match tree.read_absolute(&path) {
-            Ok(text) => {
-                let Some(limit) = limit_in(&text, group.version) else {
-                    unreadable = Some(format!("{} is not in the expected form", path.display()));
-                    continue;
-                };
-                let Some(value) = limit else { continue };
-                let used: Option<u64> = tree
-                    .read_absolute(&directory.join(used_file))
-                    .ok()
-                    .and_then(|text| text.trim().parse().ok());
-                let headroom = value.saturating_sub(used.unwrap_or(0));
-                if tightest.as_ref().is_none_or(|(least, _)| headroom < *least) {
-                    let source = path.display().to_string();
-                    tightest =
-                        Some((headroom, Figures { value: Some(value), used, source, ..Figures::default() }));
+    for directory in group.chain() {
+        if directory != group.directory && !counts_those_below(tree, directory, group.version, controller) {
+            continue;
+        }
+        match bound_of(tree, &group, directory, controller) {
+            Ok(Some(bound)) => {
+                if tightest.as_ref().is_none_or(|least| bound.headroom < least.headroom) {
+                    tightest = Some(bound);
                 }
             }
-            // The root group has no such file, nor has a group whose controller is off.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                if !tree.has_absolute(directory) {
-                    unreadable = Some(format!("{} cannot be seen from here", directory.display()));
-                }
-            }
-            Err(error) => unreadable = Some(format!("{}: {error}", path.display())),
+            Ok(None) => {}
+            Err(why) => unreadable = Some(why),
         }
     }
     match (tightest, unreadable) {
-        (Some((_, figures)), note) => Figures { note, ..figures },
+        (Some(bound), None) => bound.figures,
+        (Some(Bound { figures, .. }), Some(why)) => {
+            let note = figures.note.as_ref().map(|note| format!("{note}; another could not be read: {why}"));
+            Figures { note, ..figures }
+        }
         (None, Some(why)) => Figures::unknown(source, why),
         (None, None) => Figures::unknown(
             group.directory.display().to_string(),
             format!("no limit in this control group or any above (version {})", group.version),
         ),
     }
+}
+
+/// The limit of one group, if it has one.
+fn bound_of(
+    tree: &ProcTree,
+    group: &cgroup::Group,
+    directory: &Path,
+    controller: &Controller,
+) -> Result<Option<Bound>, String> {
+    let (limit_file, used_file) = match group.version {
+        1 => (controller.limit_v1, controller.used_v1),
+        _ => (controller.limit_v2, controller.used_v2),
+    };
+    let path = directory.join(limit_file);
+    let text = match tree.read_absolute(&path) {
+        Ok(text) => text,
+        // The root group has no such file, nor has a group whose controller is off.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            if tree.has_absolute(directory) {
+                return Ok(None);
+            }
+            return Err(format!("{} cannot be seen from here", directory.display()));
+        }
+        Err(error) => return Err(format!("{}: {error}", path.display())),
+    };
+    let limit = limit_in(&text, group.version)
+        .ok_or_else(|| format!("{} is not in the expected form", path.display()))?;
+    let Some(value) = limit else { return Ok(None) };
+    let used: Option<u64> =
+        tree.read_absolute(&directory.join(used_file)).ok().and_then(|text| text.trim().parse().ok());
+    let mut note = if directory == group.directory {
+        format!("of its control group {}", group.name_of(directory))
+    } else {
+        format!(
+            "of the control group {}, above its own, {}",
+            group.name_of(directory),
+            group.name_of(&group.directory)
+        )
+    };
+    if used.is_none() {
+        note = format!("{note}; use cannot be read");
+    }
+    let headroom = value.saturating_sub(used.unwrap_or(0));
+    let source = path.display().to_string();
+    let figures = Figures { value: Some(value), used, source, note: Some(note), ..Figures::default() };
+    Ok(Some(Bound { headroom, figures }))
+}
+
+/// Whether a group above counts what the groups below it use. Version 1 lets memory leave that out
+/// (memory.use_hierarchy); such kernels keep the root group's at 0.
+fn counts_those_below(tree: &ProcTree, directory: &Path, version: u8, controller: &Controller) -> bool {
+    version != 1
+        || controller.name != "memory"
+        || tree
+            .read_absolute(&directory.join("memory.use_hierarchy"))
+            .ok()
+            .is_none_or(|text| text.trim() != "0")
 }
 
 /// `Some(None)` for no limit, `None` for nonsense.
@@ -142,61 +183,6 @@ fn limit_in(text: &str, version: u8) -> Option<Option<u64>> {
             Some((version != 1 || value < NO_LIMIT_V1).then_some(value))
         }
     }
-}
-
-/// Lines of /proc/PID/cgroup are `id:controllers:path`; version 2 is `0::path`. A controller that
-/// version 1 does not have is version 2's, where its files exist.
-fn group_of(tree: &ProcTree, controller: &Controller) -> Result<Group, String> {
-    let text = tree.read_process("cgroup").ok_or("cannot be read")?;
-    let mut unified = None;
-    for line in text.lines() {
-        let mut parts = line.splitn(3, ':');
-        let (Some(id), Some(names), Some(path)) = (parts.next(), parts.next(), parts.next()) else {
-            continue;
-        };
-        if names.split(',').any(|name| name == controller.name) {
-            return place(tree, 1, controller.name, path);
-        }
-        if id == "0" && names.is_empty() {
-            unified = Some(path);
-        }
-    }
-    match unified {
-        Some(path) => place(tree, 2, controller.name, path),
-        None => Err(format!("the process is in no control group of `{}`", controller.name)),
-    }
-}
-
-/// Finds the mount of a hierarchy in proc_pid_mountinfo(5):
-/// `31 23 0:28 ROOT MOUNTPOINT options [optional ..] - TYPE source SUPER_OPTIONS`.
-fn place(tree: &ProcTree, version: u8, controller: &str, path: &str) -> Result<Group, String> {
-    let text = tree.read("self/mountinfo").ok_or("/proc/self/mountinfo cannot be read")?;
-    for line in text.lines() {
-        let Some((left, right)) = line.split_once(" - ") else { continue };
-        let (left, right): (Vec<&str>, Vec<&str>) = (left.split(' ').collect(), right.split(' ').collect());
-        let (Some(root), Some(mount), Some(kind)) = (left.get(3), left.get(4), right.first()) else {
-            continue;
-        };
-        let matches = match version {
-            1 => {
-                *kind == "cgroup"
-                    && right.get(2).is_some_and(|all| all.split(',').any(|one| one == controller))
-            }
-            _ => *kind == "cgroup2",
-        };
-        if !matches {
-            continue;
-        }
-        // The mount may show only a part of the hierarchy: then paths are relative to that part.
-        let Ok(below) = Path::new(path).strip_prefix(root) else { continue };
-        if below.components().any(|part| part == std::path::Component::ParentDir) {
-            return Err(format!("the group {path} is outside this process's cgroup namespace"));
-        }
-        let mount = PathBuf::from(mount);
-        let directory: PathBuf = mount.components().chain(below.components()).collect();
-        return Ok(Group { directory, mount, version });
-    }
-    Err(format!("no mount shows the control group {path} of `{controller}`"))
 }
 
 #[cfg(test)]
@@ -226,6 +212,7 @@ mod tests {
         assert_eq!(pids.source, "/sys/fs/cgroup/a/pids.max");
         let memory = (MEMORY_ROW.read)(&tree);
         assert_eq!((memory.value, memory.used), (Some(4096), None));
+        assert!(memory.note.unwrap().contains("use cannot be read"));
     }
 
     #[test]
@@ -243,7 +230,9 @@ mod tests {
         assert_eq!(pids.value, None);
         assert!(pids.note.unwrap().starts_with("no limit"));
         let memory = (MEMORY_ROW.read)(&tree);
-        assert_eq!((memory.value, memory.used, memory.note), (Some(5_000_000), Some(4_000_000), None));
+        assert_eq!((memory.value, memory.used), (Some(5_000_000), Some(4_000_000)));
+        assert_eq!(memory.source, "/sys/fs/cgroup/memory/x/memory.limit_in_bytes");
+        assert_eq!(memory.note.as_deref(), Some("of the control group /x, above its own, /x/y"));
     }
 
     #[test]
@@ -271,5 +260,33 @@ mod tests {
             assert_eq!(figures.value, None);
             assert!(figures.note.as_ref().unwrap().contains(word), "{:?} for {cgroup:?}", figures.note);
         }
+    }
+
+    #[test]
+    fn version_1_may_leave_those_below_out() {
+        let (dir, tree) = fixture(&[
+            ("proc/7/cgroup", "4:memory:/x/y\n"),
+            ("proc/self/mountinfo", MOUNT_V1),
+            ("sys/fs/cgroup/memory/x/memory.limit_in_bytes", "5000\n"),
+            ("sys/fs/cgroup/memory/x/memory.use_hierarchy", "0\n"),
+            ("sys/fs/cgroup/memory/x/y/memory.limit_in_bytes", "9000\n"),
+        ]);
+        assert_eq!((MEMORY_ROW.read)(&tree).value, Some(9000));
+        std::fs::write(dir.path().join("sys/fs/cgroup/memory/x/memory.use_hierarchy"), "1\n").unwrap();
+        assert_eq!((MEMORY_ROW.read)(&tree).value, Some(5000));
+    }
+
+    #[test]
+    fn one_unreadable_group_does_not_hide_another_nor_pass_in_silence() {
+        let (_dir, tree) = fixture(&[
+            ("proc/7/cgroup", "0::/a/b\n"),
+            ("proc/self/mountinfo", MOUNT_V2),
+            ("sys/fs/cgroup/a/pids.max", "lots\n"),
+            ("sys/fs/cgroup/a/b/pids.max", "10\n"),
+            ("sys/fs/cgroup/a/b/pids.current", "3\n"),
+        ]);
+        let pids = (PIDS_ROW.read)(&tree);
+        assert_eq!((pids.value, pids.used), (Some(10), Some(3)));
+        assert!(pids.note.unwrap().contains("/sys/fs/cgroup/a/pids.max is not in the expected form"));
     }
 }

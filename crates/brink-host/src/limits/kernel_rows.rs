@@ -1,27 +1,21 @@
-//! Limits of the kernel as a whole: files, threads, process numbers, mappings, memory.
+//! Limits of the kernel as a whole: files, watches, threads, process numbers, io_uring.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
-
+use super::advice;
 use super::rlimit_rows::{CAP_SYS_ADMIN, Rights};
-use super::{Binds, Figures, Limit, Scope, Symptom};
-use crate::proc_tree::{ProcTree, field};
+use super::{Binds, Figures, Group, Limit, MODE, Scope, Symptom};
+use crate::proc_tree::ProcTree;
 use crate::usage::ProcessSampler;
 
 /// Process numbers below this are not given out again after the first round:
 /// `RESERVED_PIDS` of kernel/pid.c.
 const RESERVED_PIDS: u64 = 300;
-/// Mappings counted at most; the file is made line by line under a lock of the process.
-const MAPPINGS_MAX: u64 = 1 << 20;
-
 const SPAWN: &[Symptom] = &[Symptom::allows("spawn", "EAGAIN")];
-const SPAWN_MEMORY: &[Symptom] = &[Symptom::allows("spawn", "EAGAIN"), Symptom::allows("spawn", "ENOMEM")];
-
 pub(super) const NR_OPEN_ROW: Limit = Limit {
     name: "fs.nr_open",
     unit: "descriptors",
     binds: Binds::Both,
     scope: Scope::Process,
+    group: Group::Machine,
     summary: "the most that rlimit.nofile can be raised to",
     read: |tree| {
         let mut figures = sysctl(tree, "sys/fs/nr_open");
@@ -30,7 +24,11 @@ pub(super) const NR_OPEN_ROW: Limit = Limit {
     },
     need: |need| Some(need.fds()),
     symptoms: &[Symptom::allows("*", "EMFILE")],
-    fix: |needed| format!("as root: `sysctl -w fs.nr_open={needed}`, then raise rlimit.nofile"),
+    fix: |lift| {
+        let live = advice::sysctl("fs.nr_open", &lift.to.to_string());
+        format!("{live}, then raise rlimit.nofile")
+    },
+    lasting: |lift| advice::sysctl_lasting("fs.nr_open", &lift.to.to_string()),
 };
 
 pub(super) const FILE_MAX_ROW: Limit = Limit {
@@ -38,11 +36,13 @@ pub(super) const FILE_MAX_ROW: Limit = Limit {
     unit: "files",
     binds: Binds::Both,
     scope: Scope::Shared,
+    group: Group::Machine,
     summary: "open files of the whole machine; does not bind CAP_SYS_ADMIN",
     read: read_file_max,
     need: |need| Some(need.files()),
     symptoms: &[Symptom::names("*", "ENFILE")],
-    fix: |needed| format!("as root: `sysctl -w fs.file-max={needed}`"),
+    fix: |lift| advice::sysctl("fs.file-max", &lift.to.to_string()),
+    lasting: |lift| advice::sysctl_lasting("fs.file-max", &lift.to.to_string()),
 };
 
 pub(super) const THREADS_MAX_ROW: Limit = Limit {
@@ -50,6 +50,7 @@ pub(super) const THREADS_MAX_ROW: Limit = Limit {
     unit: "threads",
     binds: Binds::Both,
     scope: Scope::Shared,
+    group: Group::Machine,
     summary: "threads of the whole machine",
     read: |tree| {
         let mut figures = sysctl(tree, "sys/kernel/threads-max");
@@ -58,7 +59,8 @@ pub(super) const THREADS_MAX_ROW: Limit = Limit {
     },
     need: |need| (need.threads_per_connection > 0 || need.beside.is_some()).then(|| need.threads()),
     symptoms: SPAWN,
-    fix: |needed| format!("as root: `sysctl -w kernel.threads-max={needed}`"),
+    fix: |lift| advice::sysctl("kernel.threads-max", &lift.to.to_string()),
+    lasting: |lift| advice::sysctl_lasting("kernel.threads-max", &lift.to.to_string()),
 };
 
 pub(super) const PID_MAX_ROW: Limit = Limit {
@@ -66,53 +68,53 @@ pub(super) const PID_MAX_ROW: Limit = Limit {
     unit: "threads",
     binds: Binds::Both,
     scope: Scope::Shared,
+    group: Group::Machine,
     summary: "process numbers; each thread takes one",
     read: read_pid_max,
     need: |need| (need.threads_per_connection > 0 || need.beside.is_some()).then(|| need.threads()),
     symptoms: SPAWN,
-    fix: |needed| format!("as root: `sysctl -w kernel.pid_max={needed}`"),
+    fix: |lift| advice::sysctl("kernel.pid_max", &lift.to.to_string()),
+    lasting: |lift| advice::sysctl_lasting("kernel.pid_max", &lift.to.to_string()),
 };
 
-pub(super) const MAX_MAP_COUNT_ROW: Limit = Limit {
-    name: "vm.max_map_count",
-    unit: "mappings",
-    binds: Binds::Both,
-    scope: Scope::Process,
-    summary: "memory mappings of one process; each Rust thread takes about four",
-    read: |tree| {
-        let mut figures = sysctl(tree, "sys/vm/max_map_count");
-        figures.used = mappings(tree);
-        figures
-    },
-    need: |need| need.mappings(),
-    symptoms: SPAWN_MEMORY,
-    fix: |needed| format!("as root: `sysctl -w vm.max_map_count={needed}`"),
-};
-
-pub(super) const MEMORY_AVAILABLE_ROW: Limit = Limit {
-    name: "memory.available",
-    unit: "bytes",
+pub(super) const EPOLL_WATCHES_ROW: Limit = Limit {
+    name: "fs.epoll.max_user_watches",
+    unit: "watches",
     binds: Binds::Both,
     scope: Scope::Shared,
-    summary: "memory of the machine, less what the kernel reckons can still be had (MemAvailable)",
+    group: Group::Machine,
+    summary: "descriptors that one user may have in all epoll instances, root too; each takes about 160 bytes (epoll(7))",
     read: |tree| {
-        let source = "/proc/meminfo, MemTotal and MemAvailable";
-        let Some(meminfo) = tree.read("meminfo") else {
-            return Figures::unknown(source, "cannot be read");
-        };
-        let Some(total) = field(&meminfo, "MemTotal:") else {
-            return Figures::unknown(source, "not in the expected form");
-        };
-        let used = field(&meminfo, "MemAvailable:").map(|available| total.saturating_sub(available));
-        Figures { value: Some(total), used, source: source.to_owned(), ..Figures::default() }
+        let figures = sysctl(tree, "sys/fs/epoll/max_user_watches");
+        let counted =
+            figures.value.map(|_| "counted per user; the kernel does not show how many there are".to_owned());
+        Figures { note: figures.note.or(counted), ..figures }
     },
-    need: |need| need.bytes(),
+    need: |need| Some(need.watches()).filter(|&watches| watches > 0),
+    // epoll_ctl(2) has no other cause for it; accept(2), socket(2) and connect(2) do not know it.
     symptoms: &[
-        Symptom::allows("spawn", "EAGAIN"),
-        Symptom::allows("*", "ENOMEM"),
-        Symptom::allows("*", "ENOBUFS"),
+        Symptom::proves("register", "ENOSPC"),
+        Symptom::names("accept", "ENOSPC"),
+        Symptom::names("socket", "ENOSPC"),
+        Symptom::names("connect", "ENOSPC"),
     ],
-    fix: |needed| format!("a machine with {} MiB of memory, or fewer connections", needed.div_ceil(1 << 20)),
+    fix: |lift| advice::sysctl("fs.epoll.max_user_watches", &lift.to.to_string()),
+    lasting: |lift| advice::sysctl_lasting("fs.epoll.max_user_watches", &lift.to.to_string()),
+};
+
+pub(super) const IO_URING_ROW: Limit = Limit {
+    name: "kernel.io_uring_disabled",
+    unit: MODE,
+    binds: Binds::Both,
+    scope: Scope::Process,
+    group: Group::Machine,
+    summary: "who may make an io_uring: 0 all, 1 CAP_SYS_ADMIN and the group kernel.io_uring_group, 2 nobody",
+    read: read_io_uring,
+    need: |_| None,
+    // A seccomp filter, such as that of containers, says the same.
+    symptoms: &[Symptom::allows("ring", "EPERM")],
+    fix: |_| advice::sysctl("kernel.io_uring_disabled", "0"),
+    lasting: |_| advice::sysctl_lasting("kernel.io_uring_disabled", "0"),
 };
 
 /// One number under /proc/sys.
@@ -122,6 +124,27 @@ pub(super) fn sysctl(tree: &ProcTree, name: &str) -> Figures {
         Some(value) => Figures { value: Some(value), source, ..Figures::default() },
         None => Figures::unknown(source, "cannot be read"),
     }
+}
+
+/// io_uring/io_uring.c, io_uring_allowed. The switch came with Linux 6.6.
+fn read_io_uring(tree: &ProcTree) -> Figures {
+    let figures = sysctl(tree, "sys/kernel/io_uring_disabled");
+    let note = match figures.value {
+        None => return figures,
+        Some(0) => "allowed to all",
+        Some(1) => match Rights::of(tree) {
+            Some(rights) if rights.has(CAP_SYS_ADMIN) => {
+                let note = Some("does not bind CAP_SYS_ADMIN (it is set to 1)".to_owned());
+                return Figures { value: None, note, ..figures };
+            }
+            Some(_) => {
+                "allowed to CAP_SYS_ADMIN and the group kernel.io_uring_group; not checked for the group"
+            }
+            None => "allowed to some; cannot tell whether to this process",
+        },
+        Some(_) => "allowed to nobody",
+    };
+    Figures { note: Some(note.to_owned()), ..figures }
 }
 
 /// fs/file_table.c, alloc_empty_file: not enforced with CAP_SYS_ADMIN.
@@ -174,23 +197,6 @@ fn read_pid_max(tree: &ProcTree) -> Figures {
     figures
 }
 
-/// Mappings of the process: lines of /proc/PID/maps. `[vsyscall]` is a line but not a mapping.
-fn mappings(tree: &ProcTree) -> Option<u64> {
-    let mut reader = BufReader::with_capacity(1 << 16, File::open(tree.process_path("maps")).ok()?);
-    let mut line = Vec::with_capacity(256);
-    let mut count = 0;
-    while reader.read_until(b'\n', &mut line).ok()? > 0 {
-        if !line.ends_with(b"[vsyscall]\n") {
-            count += 1;
-        }
-        if count > MAPPINGS_MAX {
-            return None;
-        }
-        line.clear();
-    }
-    (count > 0).then_some(count)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -212,14 +218,6 @@ mod tests {
     }
 
     #[test]
-    fn mappings_are_counted_without_vsyscall() {
-        let maps = "00-01 r-xp 0 00:00 0 /x\n01-02 ---p 0 00:00 0\nff-fe --xp 0 00:00 0  [vsyscall]\n";
-        let (_dir, tree) = fixture(&[("proc/7/maps", maps), ("proc/sys/vm/max_map_count", "65530\n")]);
-        let figures = (MAX_MAP_COUNT_ROW.read)(&tree);
-        assert_eq!((figures.value, figures.used), (Some(65_530), Some(2)));
-    }
-
-    #[test]
     fn file_max_binds_whoever_lacks_the_right() {
         for (capabilities, map, binds) in [
             ("0", "0 0 4294967295", true),
@@ -238,15 +236,33 @@ mod tests {
     }
 
     #[test]
-    fn files_and_memory_know_their_use() {
+    fn files_know_their_use() {
         let (_dir, tree) = fixture(&[
             ("proc/sys/fs/file-max", "9223372036854775807\n"),
             ("proc/sys/fs/file-nr", "447\t0\t9223372036854775807\n"),
-            ("proc/meminfo", "MemTotal: 100 kB\nMemAvailable: 40 kB\n"),
         ]);
         let unclear = (FILE_MAX_ROW.read)(&tree);
         assert!(unclear.used == Some(447) && unclear.value.is_none() && unclear.note.is_some());
-        let memory = (MEMORY_AVAILABLE_ROW.read)(&tree);
-        assert_eq!((memory.value, memory.used), (Some(100 * 1024), Some(60 * 1024)));
+    }
+
+    #[test]
+    fn io_uring_may_be_switched_off() {
+        for (mode, capabilities, value) in [
+            ("0\n", "0", Some(0)),
+            ("1\n", "0", Some(1)),
+            ("1\n", "200000", None),
+            ("2\n", "200000", Some(2)),
+            ("off\n", "0", None),
+        ] {
+            let status = format!("Uid:\t0\t0\t0\t0\nCapEff:\t{capabilities}\n");
+            let (_dir, tree) = fixture(&[
+                ("proc/sys/kernel/io_uring_disabled", mode),
+                ("proc/7/uid_map", "0 0 4294967295"),
+                ("proc/7/status", &status),
+            ]);
+            let figures = read_io_uring(&tree);
+            assert_eq!(figures.value, value, "{mode} {capabilities}");
+            assert!(figures.note.is_some());
+        }
     }
 }

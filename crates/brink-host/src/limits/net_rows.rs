@@ -1,8 +1,9 @@
 //! Limits of the network stack. Most are per network namespace, and /proc/sys/net shows those of
 //! the reader, so a process in another namespace is unknown.
 
+use super::advice::{self, Lift};
 use super::kernel_rows::sysctl;
-use super::{Binds, Figures, Limit, Scope, Symptom};
+use super::{Binds, Figures, Group, Limit, MODE, Scope, Symptom};
 use crate::ports;
 use crate::proc_tree::ProcTree;
 
@@ -14,6 +15,7 @@ pub(super) const PORT_RANGE_ROW: Limit = Limit {
     unit: "ports",
     binds: Binds::Client,
     scope: Scope::Process,
+    group: Group::Network,
     summary: "ephemeral ports, less reserved ones, for each pair of source address and destination",
     read: |tree| {
         let source = "/proc/sys/net/ipv4/ip_local_port_range and ip_local_reserved_ports";
@@ -35,20 +37,8 @@ pub(super) const PORT_RANGE_ROW: Limit = Limit {
     },
     need: |need| need.ports(),
     symptoms: &[Symptom::names("connect", "EADDRNOTAVAIL"), Symptom::names("bind", "EADDRNOTAVAIL")],
-    fix: |needed| {
-        if needed <= 64_512 {
-            let low = 65_536 - needed;
-            format!(
-                "as root: `sysctl -w net.ipv4.ip_local_port_range=\"{low} 65535\"`, or more source addresses (`--source-ip`)"
-            )
-        } else {
-            let more = needed.div_ceil(64_512);
-            format!(
-                "{more} times the source addresses (`--source-ip`) or destination ports, and as root \
-                 `sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\"`"
-            )
-        }
-    },
+    fix: |lift| ports_fix(lift, advice::sysctl),
+    lasting: |lift| ports_fix(lift, advice::sysctl_lasting),
 };
 
 pub(super) const SOMAXCONN_ROW: Limit = Limit {
@@ -56,26 +46,95 @@ pub(super) const SOMAXCONN_ROW: Limit = Limit {
     unit: "connections",
     binds: Binds::Target,
     scope: Scope::Process,
+    group: Group::Network,
     summary: "connections of one listening socket that wait to be accepted; cuts the backlog of listen(2)",
-    read: |tree| match namespace(tree) {
-        Ok(note) => {
-            let figures = sysctl(tree, "sys/net/core/somaxconn");
-            Figures { note: figures.note.or(note), ..figures }
-        }
-        Err(why) => Figures::unknown("/proc/sys/net/core/somaxconn", why),
-    },
+    read: |tree| of_namespace(tree, "sys/net/core/somaxconn"),
     // How many wait at once follows from speeds, not from counts: no arithmetic.
     need: |_| None,
     // Seen through counters: ListenOverflows beside a connect that times out.
     symptoms: &[Symptom::allows("connect", "timeout"), Symptom::allows("connect", "ETIMEDOUT")],
-    fix: |needed| {
-        format!("as root: `sysctl -w net.core.somaxconn={needed}`, and `--backlog {needed}` on the target")
+    fix: |lift| {
+        let live = advice::sysctl("net.core.somaxconn", &lift.to.to_string());
+        format!("{live}, and start the target anew with `--backlog {}`", lift.to)
     },
+    lasting: |lift| advice::sysctl_lasting("net.core.somaxconn", &lift.to.to_string()),
 };
+
+pub(super) const SYN_BACKLOG_ROW: Limit = Limit {
+    name: "net.ipv4.tcp_max_syn_backlog",
+    unit: "connections",
+    binds: Binds::Target,
+    scope: Scope::Process,
+    group: Group::Network,
+    summary: "handshakes under way of one listening socket; binds only without net.ipv4.tcp_syncookies",
+    read: read_syn_backlog,
+    need: |_| None,
+    // Seen through counters: ListenDrops without ListenOverflows.
+    symptoms: &[Symptom::allows("connect", "timeout"), Symptom::allows("connect", "ETIMEDOUT")],
+    fix: |lift| advice::sysctl("net.ipv4.tcp_max_syn_backlog", &lift.to.to_string()),
+    lasting: |lift| advice::sysctl_lasting("net.ipv4.tcp_max_syn_backlog", &lift.to.to_string()),
+};
+
+pub(super) const ABORT_ON_OVERFLOW_ROW: Limit = Limit {
+    name: "net.ipv4.tcp_abort_on_overflow",
+    unit: MODE,
+    binds: Binds::Target,
+    scope: Scope::Process,
+    group: Group::Network,
+    summary: "whether a connection that finds the accept queue full is reset (1) or left to try again (0)",
+    read: |tree| of_namespace(tree, "sys/net/ipv4/tcp_abort_on_overflow"),
+    need: |_| None,
+    // It changes what a full queue looks like; the limit is the queue.
+    symptoms: &[],
+    fix: |_| advice::sysctl("net.ipv4.tcp_abort_on_overflow", "0"),
+    lasting: |_| advice::sysctl_lasting("net.ipv4.tcp_abort_on_overflow", "0"),
+};
+
+/// A range that is large enough, or more pairs of addresses where none is.
+fn ports_fix(lift: &Lift<'_>, command: fn(&str, &str) -> String) -> String {
+    /// From 1024, the first port that takes no rights, to the last.
+    const PORTS_MAX: u64 = 64_512;
+    if lift.to <= PORTS_MAX {
+        let range = format!("{} 65535", 65_536 - lift.to.max(1));
+        return format!("{}, or more source addresses (`--source-ip`)", command(PORT_RANGE, &range));
+    }
+    let more = lift.to.div_ceil(PORTS_MAX);
+    let whole = command(PORT_RANGE, "1024 65535");
+    format!("{more} times the source addresses (`--source-ip`) or destination ports, and {whole}")
+}
+
+/// net/ipv4/tcp_input.c, tcp_conn_request: looked at only where SYN cookies are off (`CONFIG_SYN_COOKIES`
+/// missing included); then a quarter of it is kept for peers that are known.
+fn read_syn_backlog(tree: &ProcTree) -> Figures {
+    let figures = of_namespace(tree, "sys/net/ipv4/tcp_max_syn_backlog");
+    let Some(set) = figures.value else { return figures };
+    match tree.number("sys/net/ipv4/tcp_syncookies") {
+        Some(0) => figures,
+        Some(_) => {
+            let note = Some(format!("does not bind with SYN cookies on (it is set to {set})"));
+            Figures { value: None, note, ..figures }
+        }
+        None => {
+            let note = Some(format!("cannot tell whether SYN cookies are on (it is set to {set})"));
+            Figures { value: None, note, ..figures }
+        }
+    }
+}
+
+/// One number under /proc/sys that each network namespace has for itself.
+pub(super) fn of_namespace(tree: &ProcTree, name: &str) -> Figures {
+    match namespace(tree) {
+        Ok(note) => {
+            let figures = sysctl(tree, name);
+            Figures { note: figures.note.or(note), ..figures }
+        }
+        Err(why) => Figures::unknown(format!("/proc/{name}"), why),
+    }
+}
 
 /// Whether these files are those the process meets: a note where that cannot be checked, an
 /// error where they are not.
-fn namespace(tree: &ProcTree) -> Result<Option<String>, &'static str> {
+pub(super) fn namespace(tree: &ProcTree) -> Result<Option<String>, &'static str> {
     match tree.shares_namespace("net") {
         Some(true) => Ok(None),
         Some(false) => Err("the process is in another network namespace"),
@@ -121,8 +180,23 @@ mod tests {
 
     #[test]
     fn the_fix_is_a_range_that_exists() {
-        assert!((PORT_RANGE_ROW.fix)(64_512).contains("\"1024 65535\""));
-        assert!((PORT_RANGE_ROW.fix)(30_000).contains("\"35536 65535\""));
-        assert!((PORT_RANGE_ROW.fix)(64_513).starts_with("2 times"));
+        let fix = |to| (PORT_RANGE_ROW.fix)(&Lift::to(to));
+        assert!(fix(64_512).contains("'1024 65535'"));
+        assert!(fix(30_000).contains("'35536 65535'"));
+        assert!(fix(64_513).starts_with("2 times"));
+    }
+
+    #[test]
+    fn handshakes_under_way_are_bounded_only_without_cookies() {
+        for (cookies, value) in
+            [(Some("0\n"), Some(512)), (Some("1\n"), None), (Some("2\n"), None), (None, None)]
+        {
+            let mut files = vec![("proc/sys/net/ipv4/tcp_max_syn_backlog", "512\n")];
+            files.extend(cookies.map(|text| ("proc/sys/net/ipv4/tcp_syncookies", text)));
+            let (_dir, tree) = fixture(&files);
+            let figures = read_syn_backlog(&tree);
+            assert_eq!(figures.value, value, "{cookies:?}");
+            assert!(figures.note.is_some());
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What a plan needs of each limit, and which limit ends it first. Pure: no reading, no clock.
 
-use super::{End, LIMITS, Limit, LimitReading, Scope};
+use super::{End, LIMITS, Lift, Limit, LimitReading, Scope};
 
 /// Memory mappings that one thread of Rust's standard library takes: its stack and the guard
 /// page below, the signal stack that std gives each thread and the guard page below that
@@ -40,6 +40,13 @@ pub struct Need {
     pub sources: u64,
     /// Pairs of address and port that they go to.
     pub destinations: u64,
+    /// Ports of the fullest pair of source and destination that others hold: sockets in use, and those in
+    /// TIME_WAIT that may not be used again ([`crate::connections::towards`]).
+    pub ports_taken: u64,
+    /// Descriptors per connection that are in an epoll instance: 1 for an end that waits for many at once.
+    pub watches_per_connection: u64,
+    /// Bytes per connection that wait in socket buffers, where there is an estimate; an idle one has none.
+    pub buffered_bytes_per_connection: Option<u64>,
     /// The other end, where both run under one kernel, user and control group.
     pub beside: Option<Beside>,
 }
@@ -55,6 +62,10 @@ pub struct Beside {
     pub fds_per_connection: u64,
     /// User and kernel memory per connection, in bytes, where there is an estimate.
     pub bytes_per_connection: Option<u64>,
+    /// Descriptors per connection that are in an epoll instance.
+    pub watches_per_connection: u64,
+    /// Stack of a connection's thread, in bytes.
+    pub stack_bytes: u64,
 }
 
 impl Need {
@@ -115,13 +126,36 @@ impl Need {
         Some(threads.saturating_mul(MAPPINGS_PER_THREAD).saturating_add(self.mappings_at_start))
     }
 
-    /// Ports of the fullest pair of source and destination: a port may be used once towards
-    /// each destination (tcp(7); net/ipv4/inet_hashtables.c).
+    /// Watches of the user in epoll instances: each end's, as far as they are known to be the same user's.
+    #[must_use]
+    pub fn watches(&self) -> u64 {
+        let beside = self.beside.map_or(0, |other| other.watches_per_connection);
+        self.connections.saturating_mul(self.watches_per_connection.saturating_add(beside))
+    }
+
+    /// Stacks of the connections' threads, whole, as strict accounting counts them, in bytes. What the
+    /// processes themselves take comes on top, so the prediction is a lower bound of the need.
+    #[must_use]
+    pub fn stack_bytes_promised(&self) -> u64 {
+        let own = self.threads_per_connection.saturating_mul(self.stack_bytes);
+        let beside =
+            self.beside.map_or(0, |other| other.threads_per_connection.saturating_mul(other.stack_bytes));
+        self.connections.saturating_mul(own.saturating_add(beside))
+    }
+
+    /// Bytes in socket buffers, both ends' where both are here.
+    #[must_use]
+    pub fn buffered_bytes(&self) -> Option<u64> {
+        Some(self.connections.saturating_mul(self.buffered_bytes_per_connection?))
+    }
+
+    /// Ports of the fullest pair of source and destination, those that others hold included: a port
+    /// may be used once towards each destination (tcp(7); net/ipv4/inet_hashtables.c).
     #[must_use]
     pub fn ports(&self) -> Option<u64> {
         match self.sources.saturating_mul(self.destinations) {
             0 => None,
-            pairs => Some(self.connections.div_ceil(pairs)),
+            pairs => Some(self.connections.div_ceil(pairs).saturating_add(self.ports_taken)),
         }
     }
 
@@ -152,8 +186,10 @@ pub struct Prediction {
     pub needed: u64,
     /// Whether it carries fewer connections than the plan asks for.
     pub short: bool,
-    /// The command that lifts it to what is needed, where it is short.
+    /// The command that lifts it to what is needed at once, where it is short.
     pub fix: Option<String>,
+    /// What lifts it so that it stays lifted, where it is short.
+    pub lasting: Option<String>,
 }
 
 /// How far each limit carries this end, the tightest first. Limits without a value, limits
@@ -182,6 +218,7 @@ fn carried_by(limit: &Limit, reading: &LimitReading, need: &Need) -> Option<Pred
     let connections_max = connections_within(limit, need, free)?;
     let needed = (limit.need)(need)?.saturating_add(used.unwrap_or(0));
     let short = connections_max < need.connections;
+    let lift = Lift { to: needed, reading: Some(reading) };
     Some(Prediction {
         limit: limit.name,
         connections_max,
@@ -189,7 +226,8 @@ fn carried_by(limit: &Limit, reading: &LimitReading, need: &Need) -> Option<Pred
         used,
         needed,
         short,
-        fix: short.then(|| (limit.fix)(needed)),
+        fix: short.then(|| (limit.fix)(&lift)),
+        lasting: short.then(|| (limit.lasting)(&lift)),
     })
 }
 
@@ -234,11 +272,16 @@ pub(super) mod tests {
             kernel_bytes_per_connection: Some(5_000),
             sources: 2,
             destinations: 3,
+            ports_taken: 5,
+            watches_per_connection: 1,
+            buffered_bytes_per_connection: Some(100),
             beside: Some(Beside {
                 threads_at_start: 3,
                 threads_per_connection: 1,
                 fds_per_connection: 1,
                 bytes_per_connection: Some(20_000),
+                watches_per_connection: 1,
+                stack_bytes: 1 << 16,
             }),
         }
     }
@@ -291,6 +334,45 @@ pub(super) mod tests {
         let got = predict(&readings, End::Client, &spread);
         assert_eq!((got[0].connections_max, got[0].needed), (6 * 28_232, 16_667));
         assert!(predict(&readings, End::Client, &Need { sources: 0, ..spread }).is_empty());
+    }
+
+    #[test]
+    fn ports_that_others_hold_are_not_to_be_had() {
+        let readings = [reading("net.ipv4.ip_local_port_range", Some(1_000), None)];
+        let need = Need { ports_taken: 400, sources: 2, ..sockets(2_000) };
+        let got = predict(&readings, End::Client, &need);
+        assert_eq!((got[0].connections_max, got[0].needed), (2 * 600, 1_400));
+        let all_taken = Need { ports_taken: 1_000, ..need };
+        assert_eq!(predict(&readings, End::Client, &all_taken)[0].connections_max, 0);
+    }
+
+    #[test]
+    fn watches_buffers_and_promised_stacks_are_counted() {
+        let name = |name| [reading(name, Some(1_000), Some(100))];
+        let watching = Need { watches_per_connection: 1, ..sockets(2_000) };
+        let watches = name("fs.epoll.max_user_watches");
+        assert_eq!(predict(&watches, End::Target, &watching)[0].connections_max, 900);
+        let beside = Some(Beside { watches_per_connection: 1, ..Beside::default() });
+        let both = Need { beside, ..watching };
+        assert_eq!(predict(&watches, End::Target, &both)[0].connections_max, 450);
+        assert!(predict(&watches, End::Target, &sockets(2_000)).is_empty());
+        let page = crate::proc_tree::page_bytes();
+        let full = Need { buffered_bytes_per_connection: Some(2 * page), ..sockets(1) };
+        assert_eq!(predict(&name("net.ipv4.tcp_mem"), End::Target, &full)[0].connections_max, 450);
+        let threads = Need { threads_per_connection: 1, stack_bytes: 10, ..sockets(1) };
+        assert_eq!(predict(&name("vm.overcommit"), End::Target, &threads)[0].connections_max, 90);
+        assert!(predict(&name("vm.overcommit"), End::Target, &sockets(1)).is_empty());
+    }
+
+    #[test]
+    fn what_is_short_comes_with_both_commands() {
+        let got = predict(
+            &[reading("kernel.pid_max", Some(10), None)],
+            End::Target,
+            &Need { threads_per_connection: 1, ..sockets(50) },
+        );
+        assert!(got[0].fix.as_ref().unwrap().contains("sysctl -w kernel.pid_max=5"));
+        assert!(got[0].lasting.as_ref().unwrap().contains("/etc/sysctl.d/"));
     }
 
     #[test]

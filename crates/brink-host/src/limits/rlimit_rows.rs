@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use super::{Binds, Figures, Limit, Scope, Symptom};
+use super::advice::{self, Resource};
+use super::{Binds, Figures, Group, Limit, Scope, Symptom};
 use crate::proc_tree::{ProcTree, field};
 use crate::usage::ProcessSampler;
 
@@ -12,12 +13,25 @@ const PROCESSES_MAX: usize = 20_000;
 /// Bits of `CapEff`: include/uapi/linux/capability.h.
 pub(super) const CAP_SYS_ADMIN: u64 = 1 << 21;
 const CAP_SYS_RESOURCE: u64 = 1 << 24;
+const CAP_IPC_LOCK: u64 = 1 << 14;
+
+const fn resource(name: &'static str, ulimit: char, unit: u64, systemd: &'static str) -> Resource {
+    Resource { prlimit: name, ulimit, unit, conf: name, systemd }
+}
+
+const NOFILE_NAMES: Resource = resource("nofile", 'n', 1, "LimitNOFILE");
+const NPROC_NAMES: Resource = resource("nproc", 'u', 1, "LimitNPROC");
+// ulimit and limits.conf(5) count these three in KiB.
+const AS_NAMES: Resource = resource("as", 'v', 1024, "LimitAS");
+const STACK_NAMES: Resource = resource("stack", 's', 1024, "LimitSTACK");
+const MEMLOCK_NAMES: Resource = resource("memlock", 'l', 1024, "LimitMEMLOCK");
 
 pub(super) const NOFILE_ROW: Limit = Limit {
     name: NOFILE,
     unit: "descriptors",
     binds: Binds::Both,
     scope: Scope::Process,
+    group: Group::Process,
     summary: "descriptors of one process; each connection takes one (soft limit; both ends raise it to the hard one)",
     read: |tree| {
         let mut figures = if tree.pid().is_none() {
@@ -33,12 +47,8 @@ pub(super) const NOFILE_ROW: Limit = Limit {
     },
     need: |need| Some(need.fds()),
     symptoms: &[Symptom::proves("*", "EMFILE")],
-    fix: |needed| {
-        format!(
-            "as root: `prlimit --pid $$ --nofile={needed}:{needed}` in the shell that starts it; to keep it, \
-             `* hard nofile {needed}` in /etc/security/limits.d/brink.conf and log in again (`ulimit -Hn` shows it)"
-        )
-    },
+    fix: |lift| advice::rlimit(&NOFILE_NAMES, lift),
+    lasting: |lift| advice::rlimit_lasting(&NOFILE_NAMES, lift),
 };
 
 pub(super) const NPROC_ROW: Limit = Limit {
@@ -46,16 +56,13 @@ pub(super) const NPROC_ROW: Limit = Limit {
     unit: "threads",
     binds: Binds::Both,
     scope: Scope::Shared,
+    group: Group::Process,
     summary: "processes and threads of one user; does not bind root, CAP_SYS_RESOURCE or CAP_SYS_ADMIN",
     read: read_nproc,
     need: |need| (need.threads_per_connection > 0 || need.beside.is_some()).then(|| need.threads()),
     symptoms: &[Symptom::allows("spawn", "EAGAIN")],
-    fix: |needed| {
-        format!(
-            "as root: `prlimit --pid $$ --nproc={needed}:{needed}` in the shell that starts it; to keep it, \
-             `* - nproc {needed}` in /etc/security/limits.d/brink.conf and log in again"
-        )
-    },
+    fix: |lift| advice::rlimit(&NPROC_NAMES, lift),
+    lasting: |lift| advice::rlimit_lasting(&NPROC_NAMES, lift),
 };
 
 pub(super) const AS_ROW: Limit = Limit {
@@ -63,6 +70,7 @@ pub(super) const AS_ROW: Limit = Limit {
     unit: "bytes",
     binds: Binds::Both,
     scope: Scope::Process,
+    group: Group::Process,
     summary: "address space of one process; thread stacks count whole, touched or not",
     read: |tree| {
         let mut figures = rlimit(tree, "Max address space");
@@ -71,11 +79,37 @@ pub(super) const AS_ROW: Limit = Limit {
     },
     need: |need| need.virtual_bytes(),
     symptoms: &[Symptom::allows("spawn", "EAGAIN"), Symptom::allows("spawn", "ENOMEM")],
-    fix: |needed| {
-        format!(
-            "as root: `prlimit --pid $$ --as={needed}:{needed}` in the shell that starts it, or smaller stacks (`--stack-size`)"
-        )
-    },
+    fix: |lift| advice::rlimit(&AS_NAMES, lift),
+    lasting: |lift| advice::rlimit_lasting(&AS_NAMES, lift),
+};
+
+pub(super) const STACK_ROW: Limit = Limit {
+    name: "rlimit.stack",
+    unit: "bytes",
+    binds: Binds::Both,
+    scope: Scope::Process,
+    group: Group::Process,
+    summary: "stack of the first thread, and in C the default for each other one (pthread_create(3)); Rust's threads ask for their own",
+    read: |tree| rlimit(tree, "Max stack size"),
+    // brink's threads say how large their stacks are. It shows up in address space, where it is counted.
+    need: |_| None,
+    symptoms: &[],
+    fix: |lift| advice::rlimit(&STACK_NAMES, lift),
+    lasting: |lift| advice::rlimit_lasting(&STACK_NAMES, lift),
+};
+
+pub(super) const MEMLOCK_ROW: Limit = Limit {
+    name: "rlimit.memlock",
+    unit: "bytes",
+    binds: Binds::Both,
+    scope: Scope::Process,
+    group: Group::Process,
+    summary: "locked memory, which registered buffers of io_uring count as (before Linux 5.12 its rings, too); does not bind CAP_IPC_LOCK",
+    read: read_memlock,
+    need: |_| None,
+    symptoms: &[Symptom::allows("ring", "ENOMEM")],
+    fix: |lift| advice::rlimit(&MEMLOCK_NAMES, lift),
+    lasting: |lift| advice::rlimit_lasting(&MEMLOCK_NAMES, lift),
 };
 
 fn sampler(tree: &ProcTree) -> ProcessSampler {
@@ -133,6 +167,28 @@ impl Rights {
     pub(super) fn has(&self, any: u64) -> bool {
         self.capabilities & any != 0
     }
+}
+
+/// io_uring_register(2): what it pins counts per user, and is not in `VmLck`, which counts mlock(2) alone.
+fn read_memlock(tree: &ProcTree) -> Figures {
+    let mut figures = rlimit(tree, "Max locked memory");
+    if let Some(set) = figures.value {
+        match Rights::of(tree) {
+            Some(rights) if rights.has(CAP_IPC_LOCK) => {
+                figures.value = None;
+                figures.note = Some(format!("does not bind CAP_IPC_LOCK (it is set to {set})"));
+            }
+            Some(_) => {
+                figures.note = Some("the kernel shows no count of what io_uring has pinned".to_owned())
+            }
+            None => {
+                figures.value = None;
+                figures.note =
+                    Some(format!("cannot tell whether it binds this process (it is set to {set})"));
+            }
+        }
+    }
+    figures
 }
 
 /// kernel/fork.c, copy_process: the limit is not enforced for the root user of the machine nor
@@ -200,7 +256,9 @@ mod tests {
     const LIMITS_FILE: &str = "Limit                     Soft Limit           Hard Limit           Units     \n\
         Max processes             50                   60                   processes \n\
         Max open files            1024                 524288               files     \n\
-        Max address space         unlimited            unlimited            bytes     \n";
+        Max address space         unlimited            unlimited            bytes     \n\
+        Max stack size            8388608              unlimited            bytes     \n\
+        Max locked memory         65536                65536                bytes     \n";
 
     fn status(uid: u32, capabilities: &str, threads: u32) -> String {
         format!("Name:\tx\nUid:\t{uid}\t0\t0\t0\nThreads:\t{threads}\nCapEff:\t{capabilities}\n")
@@ -210,10 +268,12 @@ mod tests {
     fn reads_soft_and_hard() {
         assert_eq!(parse(LIMITS_FILE, "Max open files"), Some((Some(1024), Some(524_288))));
         assert_eq!(parse(LIMITS_FILE, "Max address space"), Some((None, None)));
-        assert_eq!(parse(LIMITS_FILE, "Max locked memory"), None);
+        assert_eq!(parse(LIMITS_FILE, "Max core file size"), None);
         assert_eq!(parse("Max open files x y", "Max open files"), None);
         let (_dir, tree) = fixture(&[("proc/7/limits", LIMITS_FILE)]);
         assert_eq!((AS_ROW.read)(&tree).note.as_deref(), Some("unlimited"));
+        let stack = (STACK_ROW.read)(&tree);
+        assert_eq!((stack.value, stack.hard, stack.used), (Some(8 << 20), None, None));
     }
 
     #[test]
@@ -251,6 +311,21 @@ mod tests {
             let figures = read_nproc(&tree);
             assert_eq!(figures.value.is_some(), binds, "uid {uid}, {capabilities}, {map}");
             assert!(figures.note.is_some());
+        }
+    }
+
+    #[test]
+    fn memlock_binds_whoever_lacks_the_right() {
+        for (capabilities, value) in [("4000", None), ("1000000", Some(65_536))] {
+            let status = status(1000, capabilities, 1);
+            let (_dir, tree) = fixture(&[
+                ("proc/7/limits", LIMITS_FILE),
+                ("proc/7/uid_map", "0 0 4294967295\n"),
+                ("proc/7/status", &status),
+            ]);
+            let figures = read_memlock(&tree);
+            assert_eq!(figures.value, value);
+            assert!(figures.note.is_some() && figures.used.is_none());
         }
     }
 }

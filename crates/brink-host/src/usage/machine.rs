@@ -3,65 +3,71 @@
 use brink_wire::control::MachineUsage;
 use rustix::param::clock_ticks_per_second;
 
-use crate::proc_tree::{ProcTree, field, page_bytes};
+use super::cgroup::CgroupCounts;
+use super::network;
+use crate::proc_tree::{ProcTree, field};
 
-/// The machine now. Network figures are those of this process's network namespace, except
-/// `tcp_bytes`, which the kernel counts over all of them.
+/// The machine now, as this process meets it.
 ///
-/// Sources: proc_meminfo(5), proc_stat(5), /proc/net/sockstat, sockstat6 and netstat
-/// (net/ipv4/proc.c). CPU busy time is everything but idle and iowait, stolen time included;
-/// guest time is part of user time already.
+/// Sources: proc_meminfo(5), proc_stat(5), proc_vmstat(5), /proc/net/sockstat, sockstat6, netstat and snmp
+/// (net/ipv4/proc.c), /proc/net/stat/nf_conntrack, and the files of the control groups. Network figures are
+/// those of the network namespace, except `tcp_bytes` and `tcp_orphans`, which the kernel counts over all of
+/// them. CPU busy time is everything but idle and iowait, stolen time included; guest time is part of user
+/// time already.
 #[must_use]
 pub fn machine() -> MachineUsage {
-    machine_in(&ProcTree::own())
+    MachineSampler { tree: ProcTree::own(), cgroup: CgroupCounts::in_tree(&ProcTree::own()), hidden: false }
+        .sample()
 }
 
-pub(super) fn machine_in(tree: &ProcTree) -> MachineUsage {
-    let mut usage = MachineUsage::default();
+/// The machine as another process meets it: the counters of its network namespace and of its
+/// control groups. Made while the process lives, it still tells after it was killed.
+#[derive(Debug)]
+pub struct MachineSampler {
+    tree: ProcTree,
+    cgroup: CgroupCounts,
+    /// It is in another network namespace, whose files go with it.
+    hidden: bool,
+}
+
+impl MachineSampler {
+    /// As that process meets it, as far as it may be looked at.
+    #[must_use]
+    pub fn of(pid: u32) -> Self {
+        Self::in_tree(ProcTree::of(pid))
+    }
+
+    fn in_tree(tree: ProcTree) -> Self {
+        let hidden = tree.shares_namespace("net") == Some(false);
+        Self { cgroup: CgroupCounts::in_tree(&tree), tree, hidden }
+    }
+
+    /// The machine now. After a process in another network namespace has ended, network figures are `None`.
+    #[must_use]
+    pub fn sample(&self) -> MachineUsage {
+        let mut usage = MachineUsage::default();
+        fill(&mut usage, &self.tree);
+        if !self.hidden || self.tree.shares_namespace("net") == Some(false) {
+            network::fill(&mut usage, &self.tree);
+        }
+        usage.cgroup = self.cgroup.sample();
+        usage
+    }
+}
+
+/// What is the same for all processes.
+fn fill(usage: &mut MachineUsage, tree: &ProcTree) {
     if let Some(meminfo) = tree.read("meminfo") {
         usage.available_bytes = field(&meminfo, "MemAvailable:");
         usage.slab_bytes = field(&meminfo, "Slab:");
         usage.kernel_stack_bytes = field(&meminfo, "KernelStack:");
         usage.page_table_bytes = field(&meminfo, "PageTables:");
     }
-    if let Some(sockstat) = tree.read("net/sockstat") {
-        let in_use = pair(&sockstat, "TCP:", "inuse");
-        // Absent where the machine has no IPv6: then there is nothing to add. Present but
-        // unreadable: the sum is unknown.
-        let in_use6 = match tree.read("net/sockstat6") {
-            Some(sockstat6) => pair(&sockstat6, "TCP6:", "inuse"),
-            None => Some(0),
-        };
-        usage.tcp_in_use = in_use.zip(in_use6).and_then(|(v4, v6)| v4.checked_add(v6));
-        usage.tcp_time_wait = pair(&sockstat, "TCP:", "tw");
-        usage.tcp_orphans = pair(&sockstat, "TCP:", "orphan");
-        usage.tcp_bytes = pair(&sockstat, "TCP:", "mem").and_then(|pages| pages.checked_mul(page_bytes()));
-    }
-    if let Some(netstat) = tree.read("net/netstat") {
-        usage.listen_overflows = column(&netstat, "TcpExt:", "ListenOverflows");
-        usage.listen_drops = column(&netstat, "TcpExt:", "ListenDrops");
-        usage.tcp_abort_on_memory = column(&netstat, "TcpExt:", "TCPAbortOnMemory");
-    }
+    usage.oom_kills = tree.read("vmstat").and_then(|vmstat| field(&vmstat, "oom_kill "));
     if let Some((busy_s, steal_s)) = tree.read("stat").and_then(|stat| cpu_time(&stat)) {
         usage.cpu_busy_s = Some(busy_s);
         usage.cpu_steal_s = steal_s;
     }
-    usage
-}
-
-/// The number after a word, on the line that begins with a prefix: `TCP: inuse 5 orphan 0`.
-fn pair(text: &str, prefix: &str, word: &str) -> Option<u64> {
-    let rest = text.lines().find_map(|line| line.strip_prefix(prefix))?;
-    let mut words = rest.split_whitespace();
-    words.find(|&candidate| candidate == word)?;
-    words.next()?.parse().ok()
-}
-
-/// A number by the name of its column: a line of names, then a line of numbers, both with the prefix.
-fn column(text: &str, prefix: &str, name: &str) -> Option<u64> {
-    let mut lines = text.lines().filter_map(|line| line.strip_prefix(prefix));
-    let index = lines.next()?.split_whitespace().position(|column| column == name)?;
-    lines.next()?.split_whitespace().nth(index)?.parse().ok()
 }
 
 /// Busy and stolen seconds of all CPUs: user, nice, system, idle, iowait, irq, softirq, steal.
@@ -81,8 +87,14 @@ fn cpu_time(stat: &str) -> Option<(f64, Option<f64>)> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
-    use crate::proc_tree::fixture;
+    use crate::proc_tree::{fixture, page_bytes};
+
+    fn machine_in(tree: &ProcTree) -> MachineUsage {
+        MachineSampler::in_tree(tree.clone()).sample()
+    }
 
     #[test]
     fn reads_each_figure_where_it_is() {
@@ -97,6 +109,7 @@ mod tests {
                 "proc/net/netstat",
                 "TcpExt: A ListenDrops ListenOverflows TCPAbortOnMemory\nTcpExt: 1 22 33 44\nIpExt: X\nIpExt: 9\n",
             ),
+            ("proc/vmstat", "nr_free_pages 9\noom_kill 3\n"),
             ("proc/stat", "cpu  100 200 300 9999 8888 10 20 70 5 6\ncpu0 1 1 1\n"),
         ]);
         let usage = machine_in(&tree);
@@ -105,7 +118,7 @@ mod tests {
         assert_eq!(usage.tcp_bytes, Some(2 * page_bytes()));
         assert_eq!(usage.kernel_bytes(), Some(9 * 1024 + 2 * page_bytes()));
         assert_eq!((usage.listen_drops, usage.listen_overflows), (Some(22), Some(33)));
-        assert_eq!(usage.tcp_abort_on_memory, Some(44));
+        assert_eq!((usage.tcp_abort_on_memory, usage.oom_kills), (Some(44), Some(3)));
         let per_s = clock_ticks_per_second() as f64;
         assert_eq!((usage.cpu_busy_s, usage.cpu_steal_s), (Some(700.0 / per_s), Some(70.0 / per_s)));
     }
@@ -133,5 +146,34 @@ mod tests {
         let usage = machine();
         assert!(usage.available_bytes.is_some() && usage.cpu_busy_s.is_some());
         assert!(usage.kernel_bytes().is_some_and(|bytes| bytes > 0));
+    }
+
+    #[test]
+    fn another_namespace_is_not_mistaken_for_this_one() {
+        let (dir, tree) = fixture(&[
+            ("proc/net/sockstat", "TCP: inuse 5\n"),
+            ("proc/7/net/sockstat", "TCP: inuse 50\n"),
+            ("proc/7/ns/x", ""),
+            ("proc/self/ns/x", ""),
+        ]);
+        symlink("net:[1]", dir.path().join("proc/self/ns/net")).unwrap();
+        symlink("net:[2]", dir.path().join("proc/7/ns/net")).unwrap();
+        let sampler = MachineSampler::in_tree(tree);
+        assert_eq!(sampler.sample().tcp_in_use, Some(50));
+        std::fs::remove_dir_all(dir.path().join("proc/7")).unwrap();
+        assert_eq!(sampler.sample().tcp_in_use, None, "it has ended, and this namespace is another");
+    }
+
+    #[test]
+    fn another_process_tells_of_the_same_machine() {
+        let mut child =
+            std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
+        let sampler = MachineSampler::of(child.id());
+        let (theirs, own) = (sampler.sample(), machine());
+        assert!(theirs.listen_overflows.is_some() == own.listen_overflows.is_some());
+        assert_eq!(theirs.cgroup.map(|group| group.pid), own.cgroup.map(|_| child.id()));
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert_eq!(sampler.sample().listen_overflows.is_some(), own.listen_overflows.is_some());
     }
 }

@@ -31,16 +31,7 @@ fn acts_its_role() {
     assert_eq!(errno, "EMFILE");
     // Full to the last one: files of /proc can no longer be opened, and it must be told all the same.
     let readings = limits::read(std::process::id());
-    let observation = Observation {
-        end: End::Client,
-        phase: "socket",
-        errno: &errno,
-        at_connections: held.len() as u64,
-        connections_wanted: None,
-        address_pairs: None,
-        backlog: None,
-        stack_bytes: None,
-    };
+    let observation = Observation::new(End::Client, "socket", &errno, held.len() as u64);
     let inference = classify(&observation, &readings, None);
     assert_eq!(inference.limit, Some("rlimit.nofile"));
     assert_eq!(inference.limit_value, hard);

@@ -1,0 +1,109 @@
+//! What the control groups of one process count. The groups are found once, so that they still
+//! tell after the process was killed. Must not say what a count means.
+
+use std::path::PathBuf;
+
+use brink_wire::control::CgroupUsage;
+
+use crate::cgroup::Group;
+use crate::proc_tree::{ProcTree, field};
+
+/// Files of the groups of one process.
+#[derive(Debug)]
+pub(super) struct CgroupCounts {
+    tree: ProcTree,
+    pid: u32,
+    pids: Option<Group>,
+    memory: Option<Group>,
+}
+
+impl CgroupCounts {
+    pub(super) fn in_tree(tree: &ProcTree) -> Self {
+        let pid = tree.pid().unwrap_or_else(std::process::id);
+        let find = |controller| Group::of(tree, controller).ok();
+        Self { tree: tree.clone(), pid, pids: find("pids"), memory: find("memory") }
+    }
+
+    /// `None` where no group could be found.
+    pub(super) fn sample(&self) -> Option<CgroupUsage> {
+        if self.pids.is_none() && self.memory.is_none() {
+            return None;
+        }
+        let memory = |file_v2: &str, name_v2: &str, file_v1: &str, name_v1: &str| {
+            let group = self.memory.as_ref()?;
+            match group.version {
+                1 => self.sum(group, file_v1, name_v1),
+                _ => self.sum(group, file_v2, name_v2),
+            }
+        };
+        Some(CgroupUsage {
+            pid: self.pid,
+            pids_refusals: self.pids.as_ref().and_then(|group| self.sum(group, "pids.events", "max ")),
+            memory_at_max: memory("memory.events", "max ", "memory.failcnt", ""),
+            oom_kills: memory("memory.events", "oom_kill ", "memory.oom_control", "oom_kill "),
+        })
+    }
+
+    /// One number of a file, over the group and all above it. The root group has no such files.
+    fn sum(&self, group: &Group, file: &str, name: &str) -> Option<u64> {
+        let numbers: Vec<u64> = group
+            .chain()
+            .filter_map(|directory| {
+                let path: PathBuf = directory.join(file);
+                field(&self.tree.read_absolute(&path).ok()?, name)
+            })
+            .collect();
+        (!numbers.is_empty()).then(|| numbers.iter().fold(0, |sum: u64, one| sum.saturating_add(*one)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proc_tree::fixture;
+
+    #[test]
+    fn version_2_sums_the_group_and_those_above() {
+        let (dir, tree) = fixture(&[
+            ("proc/7/cgroup", "0::/a/b\n"),
+            ("proc/self/mountinfo", "40 31 0:38 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"),
+            ("sys/fs/cgroup/a/pids.events", "max 3\n"),
+            ("sys/fs/cgroup/a/b/pids.events", "max 4\n"),
+            (
+                "sys/fs/cgroup/a/b/memory.events",
+                "low 0\nhigh 0\nmax 9\noom 2\noom_kill 1\noom_group_kill 5\n",
+            ),
+        ]);
+        let counts = CgroupCounts::in_tree(&tree);
+        let expected =
+            CgroupUsage { pid: 7, pids_refusals: Some(7), memory_at_max: Some(9), oom_kills: Some(1) };
+        assert_eq!(counts.sample(), Some(expected.clone()));
+        // The process is gone; its groups still tell.
+        std::fs::remove_dir_all(dir.path().join("proc/7")).unwrap();
+        assert_eq!(counts.sample(), Some(expected));
+        std::fs::remove_dir_all(dir.path().join("sys")).unwrap();
+        assert_eq!(counts.sample(), Some(CgroupUsage { pid: 7, ..CgroupUsage::default() }));
+    }
+
+    #[test]
+    fn version_1_has_other_files() {
+        let (_dir, tree) = fixture(&[
+            ("proc/7/cgroup", "8:pids:/p\n4:memory:/m\n0::/\n"),
+            (
+                "proc/self/mountinfo",
+                "39 31 0:36 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids\n35 31 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n",
+            ),
+            ("sys/fs/cgroup/pids/p/pids.events", "max 1\n"),
+            ("sys/fs/cgroup/memory/m/memory.failcnt", "12\n"),
+            ("sys/fs/cgroup/memory/m/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n"),
+        ]);
+        let got = CgroupCounts::in_tree(&tree).sample().unwrap();
+        assert_eq!((got.pids_refusals, got.memory_at_max, got.oom_kills), (Some(1), Some(12), Some(2)));
+    }
+
+    #[test]
+    fn a_process_without_groups_counts_nothing() {
+        let (_dir, tree) = fixture(&[]);
+        assert_eq!(CgroupCounts::in_tree(&tree).sample(), None);
+    }
+}
