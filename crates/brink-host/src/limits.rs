@@ -17,6 +17,7 @@ mod tcp_rows;
 
 pub use advice::Lift;
 pub use brink_wire::control::LimitReading;
+pub(crate) use cgroup_rows::NO_LIMIT as NO_CGROUP_LIMIT;
 pub use predict::{Beside, MAPPINGS_PER_THREAD, Need, Prediction, predict};
 pub use target_rows::{OwnBounds, with_own_bounds};
 

@@ -3,6 +3,8 @@
 
 use super::evidence::at_limit;
 use super::{Confidence, Inference, Scene};
+use crate::limits::NO_CGROUP_LIMIT;
+use brink_wire::control::CgroupUsage;
 
 const CGROUP_MEMORY: &str = "cgroup.memory.max";
 const MEMORY: &str = "memory.available";
@@ -43,52 +45,84 @@ pub(super) fn classify(scene: &mut Scene<'_>) -> Inference {
 /// SIGKILL is the kernel's for want of memory, or anybody's.
 fn killed(scene: &mut Scene<'_>) -> Inference {
     scene.note("it was killed by SIGKILL");
-    let of_group = scene.observation.cgroup.and_then(|(before, after)| {
-        let grown = after.oom_kills?.checked_sub(before.oom_kills?)?;
-        (after.pid == before.pid).then_some(grown)
-    });
+    let of_group = group_growth(scene, |usage| usage.oom_kills);
     if let Some(count @ 1..) = of_group {
         scene.note(format!("oom_kill of its control groups grew by {count}"));
     }
     let of_machine = scene.grown("oom_kill of the machine", |usage| usage.oom_kills);
-    let bound = scene.value(CGROUP_MEMORY);
-    let is_full =
-        scene.reading(CGROUP_MEMORY).and_then(|reading| Some(at_limit(reading.used?, reading.value?)));
     match (of_group, of_machine) {
-        // The group's count grows for an OOM of the whole machine, too.
-        (Some(1..), _) if bound.is_some() && is_full != Some(true) && never_at_max(scene) => {
-            scene.note("its control groups never came to their limit on memory");
-            machine_memory(scene)
-        }
-        (Some(1..), _) if bound.is_some() => {
-            let confidence = if of_machine == Some(0) { Confidence::Likely } else { Confidence::Confirmed };
-            scene.named(CGROUP_MEMORY, bound, confidence)
-        }
-        (Some(1..), _) => machine_memory(scene),
+        (Some(1..), _) => killed_in_group(scene),
         (_, Some(0)) | (Some(0), None) => {
             scene.unknown("the kernel killed nothing for want of memory, so somebody else sent the signal")
         }
-        (Some(0), Some(_)) => scene.unknown("the kernel killed something for want of memory, but not in its control group"),
-        (None, Some(_)) if is_full == Some(true) => scene.named(CGROUP_MEMORY, bound, Confidence::Likely),
-        (None, Some(_)) if bound.is_none() && scene.reading(CGROUP_MEMORY).is_some() => machine_memory(scene),
-        (None, Some(_)) => scene.unknown("the kernel killed something for want of memory; whether this, and by which bound, cannot be told"),
-        (None, None) if is_full == Some(true) => scene.named(CGROUP_MEMORY, bound, Confidence::Likely),
-        (None, None) => scene.unknown("whether the kernel killed it for want of memory is not known"),
+        (Some(0), Some(_)) => {
+            scene.unknown("the kernel killed something for want of memory, but nothing in its control groups")
+        }
+        (None, counted) => killed_unseen(scene, counted.is_some()),
     }
 }
 
-fn never_at_max(scene: &Scene<'_>) -> bool {
-    scene.observation.cgroup.is_some_and(|(before, after)| {
-        after.memory_at_max.is_some() && after.memory_at_max == before.memory_at_max
-    })
+/// The count of a group grows for a want of memory of the whole machine, too: what tells them apart is
+/// whether the group came to its own limit.
+fn killed_in_group(scene: &mut Scene<'_>) -> Inference {
+    let bound = scene.value(CGROUP_MEMORY);
+    let came_to_max = group_growth(scene, |usage| usage.memory_at_max).map(|count| count > 0);
+    match (bound, came_to_max) {
+        (Some(_), None | Some(true)) => scene.named(CGROUP_MEMORY, bound, Confidence::Confirmed),
+        (Some(_), Some(false)) if is_full(scene) => scene.named(CGROUP_MEMORY, bound, Confidence::Confirmed),
+        (None, Some(true)) => {
+            scene.note("its control groups came to a limit on memory, which could not be read");
+            scene.named(CGROUP_MEMORY, None, Confidence::Likely)
+        }
+        (Some(_), Some(false)) => {
+            scene.note("its control groups never came to their limit on memory");
+            machine_memory(scene)
+        }
+        (None, _) if has_no_limit(scene) => machine_memory(scene),
+        (None, _) => scene.unknown("by which bound on memory cannot be told"),
+    }
+}
+
+/// Its groups tell nothing, as when they went with it.
+fn killed_unseen(scene: &mut Scene<'_>, some_kill: bool) -> Inference {
+    if is_full(scene) {
+        let bound = scene.value(CGROUP_MEMORY);
+        return scene.named(CGROUP_MEMORY, bound, Confidence::Likely);
+    }
+    match some_kill {
+        true if has_no_limit(scene) => machine_memory(scene),
+        true => scene.unknown(
+            "the kernel killed something for want of memory; whether this, and by which bound, cannot be told",
+        ),
+        false => scene.unknown("whether the kernel killed it for want of memory is not known"),
+    }
 }
 
 fn machine_memory(scene: &mut Scene<'_>) -> Inference {
-    let value = scene.value(MEMORY);
-    if scene.value(CGROUP_MEMORY).is_none() {
-        scene.note("its control groups have no limit on memory that can be seen");
+    if has_no_limit(scene) {
+        scene.note("its control groups have no limit on memory");
     }
+    let value = scene.value(MEMORY);
     scene.named(MEMORY, value, Confidence::Likely)
+}
+
+fn group_growth(scene: &Scene<'_>, read: fn(&CgroupUsage) -> Option<u64>) -> Option<u64> {
+    let (before, after) = scene.observation.cgroup?;
+    let grown = read(after)?.checked_sub(read(before)?)?;
+    (before.pid == after.pid).then_some(grown)
+}
+
+/// When it was last read.
+fn is_full(scene: &Scene<'_>) -> bool {
+    let figures = scene.reading(CGROUP_MEMORY).and_then(|reading| reading.used.zip(reading.value));
+    figures.is_some_and(|(used, value)| at_limit(used, value))
+}
+
+/// All groups were read, and none has a limit: not the same as no reading.
+fn has_no_limit(scene: &Scene<'_>) -> bool {
+    scene.reading(CGROUP_MEMORY).is_some_and(|reading| {
+        reading.value.is_none() && reading.note.as_ref().is_some_and(|note| note.starts_with(NO_CGROUP_LIMIT))
+    })
 }
 
 /// A thread of Rust's standard library that gets its stack but not its signal stack ends the whole process

@@ -141,15 +141,18 @@ fn not_scheduled(scene: &mut Scene<'_>, confidence: Confidence, fix: &str) -> In
 fn pool_is_full(scene: &mut Scene<'_>) -> Option<Inference> {
     let reading = scene.reading(TARGET_POOL_WORKERS)?;
     let workers = reading.value?;
-    let told = scene.observation.target.live.or(reading.used);
-    let live = told.unwrap_or(scene.observation.at_connections);
-    if live < workers {
+    let observation = scene.observation;
+    let told = observation.target.live.or(reading.used);
+    let live = told.unwrap_or(observation.at_connections);
+    if live < workers || observation.connections_wanted.is_some_and(|wanted| wanted <= workers) {
         return None;
     }
     scene.note(format!(
         "the target has {workers} workers for {live} connections, and each keeps one until it closes"
     ));
-    let confidence = if told.is_some() { Confidence::Confirmed } else { Confidence::Likely };
+    // One that was served before may be silent for another reason.
+    let is_first = matches!(observation.phase, "connect" | "verify");
+    let confidence = if told.is_some() && is_first { Confidence::Confirmed } else { Confidence::Likely };
     Some(scene.named(TARGET_POOL_WORKERS, Some(workers), confidence))
 }
 

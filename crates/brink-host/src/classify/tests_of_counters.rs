@@ -56,8 +56,8 @@ fn silent(phase: &'static str) -> Observation<'static> {
     Observation { connections_wanted: Some(2_000), ..Observation::new(End::Client, phase, "timeout", 900) }
 }
 
-fn with(target: TargetState, observation: Observation<'_>) -> Observation<'_> {
-    Observation { target, ..observation }
+fn with<'a>(target: TargetState, observation: &Observation<'a>) -> Observation<'a> {
+    Observation { target, ..observation.clone() }
 }
 
 fn nothing(_: &mut MachineUsage) {}
@@ -82,7 +82,7 @@ fn a_queue_is_the_targets_own_or_the_kernels() {
     let somaxconn = [("net.core.somaxconn", 4_096, None)];
     let queue = |backlog, accept_queue| {
         let target = TargetState { accept_queue, ..TargetState::default() };
-        Observation { backlog, ..with(target, silent("connect")) }
+        Observation { backlog, ..with(target, &silent("connect")) }
     };
     for (backlog, waiting, limit, confidence) in [
         (Some(128), None, TARGET_BACKLOG, Likely),
@@ -173,24 +173,24 @@ fn a_target_that_does_not_run_is_told_as_such() {
     let state = |state| TargetState { pid: Some(77), state: Some(state), ..TargetState::default() };
     let overflow = |after: &mut MachineUsage| after.listen_overflows = Some(103);
     for phase in ["connect", "verify", "request"] {
-        let stopped = with(state(ProcessState::Stopped), silent(phase));
+        let stopped = with(state(ProcessState::Stopped), &silent(phase));
         // The queue runs over because nobody accepts.
         let got =
             check(&stopped, &[("net.core.somaxconn", 128, None)], overflow, TARGET_NOT_SCHEDULED, Confirmed);
         assert!(got.fix.unwrap().contains("kill -CONT 77"));
-        check(&with(state(ProcessState::Alive), silent(phase)), &[], nothing, "unknown", Unknown);
+        check(&with(state(ProcessState::Alive), &silent(phase)), &[], nothing, "unknown", Unknown);
         let waits = |run_wait_ratio| TargetState { run_wait_ratio, ..state(ProcessState::Alive) };
-        check(&with(waits(Some(0.9)), silent(phase)), &[], nothing, TARGET_NOT_SCHEDULED, Likely);
-        check(&with(waits(Some(0.1)), silent(phase)), &[], nothing, "unknown", Unknown);
+        check(&with(waits(Some(0.9)), &silent(phase)), &[], nothing, TARGET_NOT_SCHEDULED, Likely);
+        check(&with(waits(Some(0.1)), &silent(phase)), &[], nothing, "unknown", Unknown);
         // A queue that runs over is nearer to what was seen.
-        let busy = Observation { backlog: Some(5), ..with(waits(Some(0.9)), silent(phase)) };
+        let busy = Observation { backlog: Some(5), ..with(waits(Some(0.9)), &silent(phase)) };
         check(&busy, &[("net.core.somaxconn", 128, None)], overflow, TARGET_BACKLOG, Likely);
     }
 }
 
 #[test]
 fn a_pool_with_a_worker_for_each_is_not_full() {
-    let live = |live| with(TargetState { live, ..TargetState::default() }, silent("verify"));
+    let live = |live| with(TargetState { live, ..TargetState::default() }, &silent("verify"));
     let got =
         check(&live(Some(8)), &[(TARGET_POOL_WORKERS, 8, None)], nothing, TARGET_POOL_WORKERS, Confirmed);
     assert!(got.fix.unwrap().contains("2000 workers"));
@@ -198,13 +198,19 @@ fn a_pool_with_a_worker_for_each_is_not_full() {
     check(&live(None), &[(TARGET_POOL_WORKERS, 900, None)], nothing, TARGET_POOL_WORKERS, Likely);
     check(&live(None), &[(TARGET_POOL_WORKERS, 901, None)], nothing, "unknown", Unknown);
     check(&live(Some(8)), &[], nothing, "unknown", Unknown);
+    // Whoever asks for no more than there are workers waits for none.
+    let enough = Observation { connections_wanted: Some(8), ..live(Some(8)) };
+    check(&enough, &[(TARGET_POOL_WORKERS, 8, None)], nothing, "unknown", Unknown);
+    // A connection that was served before does not wait for a worker; one made for a request does.
+    let later = Observation { phase: "request", ..live(Some(8)) };
+    check(&later, &[(TARGET_POOL_WORKERS, 8, None)], nothing, TARGET_POOL_WORKERS, Likely);
 }
 
 #[test]
 fn who_refuses_a_port_that_is_listened_at_is_a_filter() {
     let refused = |is_listening| {
         let target = TargetState { is_listening, ..TargetState::default() };
-        with(target, Observation::new(End::Client, "connect", "ECONNREFUSED", 5))
+        with(target, &Observation::new(End::Client, "connect", "ECONNREFUSED", 5))
     };
     let by_icmp = |after: &mut MachineUsage| {
         after.icmp_unreachable_sent = Some(101);
@@ -228,7 +234,7 @@ fn an_oom_kill_is_told_from_a_crash() {
         |oom_kills, memory_at_max| CgroupUsage { pid: 7, oom_kills, memory_at_max, ..CgroupUsage::default() };
     let died = |how| {
         let target = TargetState { ended: Ended::parse(how), ..TargetState::default() };
-        with(target, Observation::new(End::Target, "worker", "died", 500))
+        with(target, &Observation::new(End::Target, "worker", "died", 500))
     };
     let (memory, machine) = ("cgroup.memory.max", "memory.available");
     let (bound, full) = ([(memory, 1_000, Some(700))], [(memory, 1_000, Some(999))]);
@@ -239,16 +245,30 @@ fn an_oom_kill_is_told_from_a_crash() {
     let kill = died("signal: 9 (SIGKILL)");
     let counted = |after| Observation { cgroup: Some((&before, after)), ..kill.clone() };
     check(&counted(&killed), &bound, oom, memory, Confirmed);
-    check(&counted(&killed), &[(machine, 9_000, Some(8_999))], oom, machine, Likely);
     check(&counted(&by_machine), &bound, oom, machine, Likely);
     check(&counted(&spared), &full, oom, "unknown", Unknown);
     check(&counted(&spared), &full, nothing, "unknown", Unknown);
     // Its groups could not be read any more.
+    check(&kill, &[(machine, 9_000, Some(8_999))], oom, "unknown", Unknown);
+    check(&counted(&killed), &[(machine, 9_000, Some(8_999))], oom, memory, Likely);
     check(&kill, &full, oom, memory, Likely);
     check(&kill, &bound, oom, "unknown", Unknown);
     check(&kill, &full, nothing, "unknown", Unknown);
     assert_eq!(classify(&kill, &readings(&full), None).limit, Some(memory));
     assert_eq!(classify(&kill, &readings(&bound), None).limit, None);
+    // No limit is one thing, not knowing of one another.
+    for (note, limit, confidence) in [
+        ("no limit in this control group or any above (version 2)", machine, Likely),
+        ("cannot be read", "unknown", Unknown),
+    ] {
+        let mut of = readings(&[(memory, 1, None), (machine, 9_000, Some(8_999))]);
+        (of[0].value, of[0].note) = (None, Some(note.to_owned()));
+        for observation in [counted(&by_machine), kill.clone()] {
+            let (machine_before, machine_after) = super::tests_of_counters::counted(oom);
+            let got = classify(&observation, &of, Some((&machine_before, &machine_after)));
+            assert_eq!((got.limit_name(), got.confidence), (limit, confidence), "{:#?}", got.evidence);
+        }
+    }
     for how in ["signal: 11 (SIGSEGV) (core dumped)", "exit status: 1", "signal: 15 (SIGTERM)", "vanished"] {
         check(&Observation { cgroup: Some((&before, &killed)), ..died(how) }, &full, oom, "unknown", Unknown);
     }

@@ -15,6 +15,9 @@ const NO_LIMIT_V1: u64 = 1 << 62;
 pub(super) const PIDS: &str = "cgroup.pids.max";
 pub(super) const MEMORY: &str = "cgroup.memory.max";
 
+/// How a note begins where all groups could be read and none has a limit.
+pub(crate) const NO_LIMIT: &str = "no limit in this control group or any above";
+
 const TASKS_MAX: Property = Property { file: "pids.max", systemd: "TasksMax", docker: "--pids-limit" };
 const MEMORY_MAX: Property = Property { file: "memory.max", systemd: "MemoryMax", docker: "--memory" };
 
@@ -112,7 +115,7 @@ fn tightest(tree: &ProcTree, controller: &Controller) -> Figures {
         (None, Some(why)) => Figures::unknown(source, why),
         (None, None) => Figures::unknown(
             group.directory.display().to_string(),
-            format!("no limit in this control group or any above (version {})", group.version),
+            format!("{NO_LIMIT} (version {})", group.version),
         ),
     }
 }

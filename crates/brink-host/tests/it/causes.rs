@@ -1,0 +1,121 @@
+//! Limits that are met for real, each in a process of its own, and named by what that process reads.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use brink_host::classify::{Confidence, Observation, classify};
+use brink_host::limits::{self, End};
+use brink_host::usage::{MachineSampler, ProcessState, state};
+
+const ROLE: &str = "BRINK_TEST_CAUSE";
+const STACK_BYTES: usize = 8 << 20;
+
+/// Makes threads until one is refused, and says which limit it was. `ROLE` holds the name expected.
+#[test]
+fn acts_its_role() {
+    let Ok(expected) = std::env::var(ROLE) else { return };
+    let own = MachineSampler::of(std::process::id());
+    let before = own.sample();
+    let (begun, begins) = std::sync::mpsc::channel();
+    let mut count = 0;
+    let error = loop {
+        let builder = std::thread::Builder::new().stack_size(STACK_BYTES);
+        let begun = begun.clone();
+        let stay = move || {
+            begun.send(()).unwrap();
+            loop {
+                std::thread::park();
+            }
+        };
+        match builder.spawn(stay) {
+            // What it maps as it begins, some only for a moment, would make the next one fail.
+            Ok(_) => begins.recv().unwrap(),
+            Err(error) => break error,
+        }
+        count += 1;
+        assert!(count < 20_000, "nothing ever refused");
+    };
+    let errno = brink_host::errno::name(&error);
+    let readings = limits::read(std::process::id());
+    let after = own.sample();
+    let observation = Observation {
+        stack_bytes: Some(STACK_BYTES as u64),
+        cgroup: before.cgroup.as_ref().zip(after.cgroup.as_ref()),
+        ..Observation::new(End::Target, "spawn", &errno, count)
+    };
+    let got = classify(&observation, &readings, Some((&before, &after)));
+    assert_eq!(got.limit_name(), expected, "{:#?}", got.evidence);
+    assert_eq!(got.confidence, Confidence::Confirmed, "{:#?}", got.evidence);
+    println!("{:#?}", got.evidence);
+}
+
+/// Whether the role was played to its end, with these words of a shell before it.
+fn play(shell: &str, expected: &str) -> bool {
+    let status = Command::new("sh")
+        .arg("-c")
+        .arg(format!("{shell} && exec \"$0\" --exact causes::acts_its_role --nocapture"))
+        .arg(std::env::current_exe().unwrap())
+        .env(ROLE, expected)
+        .stdout(Stdio::null())
+        .status()
+        .unwrap();
+    status.success()
+}
+
+#[test]
+fn address_space_that_is_used_up_is_named() {
+    assert!(play("ulimit -Sv 2000000", "rlimit.as"));
+}
+
+/// A group and one within it, which go when the value does.
+struct Groups(PathBuf);
+
+impl Groups {
+    /// In the first hierarchy that has the controller and that this user may write to.
+    fn with_pids_max(max: u32) -> Option<Self> {
+        let name = format!("brink-test-{}", std::process::id());
+        ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"].iter().find_map(|root| {
+            let outer = Path::new(root).join(&name);
+            fs::create_dir(&outer).ok()?;
+            let groups = Self(outer.clone());
+            fs::write(outer.join("pids.max"), max.to_string()).ok()?;
+            fs::create_dir(outer.join("inner")).ok()?;
+            Some(groups)
+        })
+    }
+}
+
+impl Drop for Groups {
+    fn drop(&mut self) {
+        let _gone = fs::remove_dir(self.0.join("inner"));
+        let _gone = fs::remove_dir(&self.0);
+    }
+}
+
+#[test]
+fn threads_of_a_control_group_above_are_named() {
+    let Some(groups) = Groups::with_pids_max(60) else {
+        eprintln!("skipped: this user may not make a control group with a limit on threads");
+        return;
+    };
+    let procs = groups.0.join("inner/cgroup.procs");
+    assert!(play(&format!("echo $$ > {}", procs.display()), "cgroup.pids.max"));
+    drop(groups);
+    assert!(!procs.exists());
+}
+
+#[test]
+fn a_stopped_process_is_told_from_a_live_one() {
+    let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+    let pid = rustix::process::Pid::from_child(&child);
+    assert_eq!(state(child.id()), Some(ProcessState::Alive));
+    rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+    // waitpid(2) tells of the stop, so it has happened when it returns.
+    let options = rustix::process::WaitOptions::UNTRACED;
+    rustix::process::waitpid(Some(pid), options).unwrap();
+    assert_eq!(state(child.id()), Some(ProcessState::Stopped));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(state(child.id()), None);
+}
