@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use brink_host::classify::{Confidence, Observation, classify};
+use brink_host::classify::{Confidence, Observation, TargetState, classify};
 use brink_host::limits::{self, End};
 use brink_host::usage::{MachineSampler, ProcessState, state};
 
@@ -118,4 +118,69 @@ fn a_stopped_process_is_told_from_a_live_one() {
     child.kill().unwrap();
     child.wait().unwrap();
     assert_eq!(state(child.id()), None);
+}
+
+#[test]
+fn a_full_accept_queue_is_the_targets_own_backlog() {
+    let listeners = brink_host::socket::listen("127.0.0.1:0".parse().unwrap(), 4, 1).unwrap();
+    let address = listeners[0].local_addr().unwrap();
+    let own = std::process::id();
+    let before = brink_host::usage::machine();
+    // Nobody accepts. On loopback the kernel is done with a handshake, or has dropped it, when connect returns.
+    let clients: Vec<socket2::Socket> = (0..12)
+        .map(|_| {
+            let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            let _under_way = socket.connect(&address.into());
+            socket
+        })
+        .collect();
+    let after = brink_host::usage::machine();
+    let Some(waiting) = brink_host::connections::accept_queue(own, address) else {
+        eprintln!("skipped: /proc/net/tcp cannot be read here");
+        return;
+    };
+    assert_eq!(waiting, 5, "one more than the backlog");
+    let readings = limits::read(own);
+    for (backlog, confidence) in [(Some(4), Confidence::Confirmed), (None, Confidence::Likely)] {
+        let observation = Observation {
+            backlog,
+            target: TargetState { accept_queue: Some(waiting), ..TargetState::default() },
+            ..Observation::new(End::Client, "connect", "timeout", 5)
+        };
+        let got = classify(&observation, &readings, Some((&before, &after)));
+        assert_eq!((got.limit, got.limit_value), (Some("target.backlog"), Some(4)), "{:#?}", got.evidence);
+        assert_eq!(got.confidence, confidence);
+    }
+    drop(clients);
+}
+
+#[test]
+fn ports_in_time_wait_are_seen() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let to = listener.local_addr().unwrap();
+    for _ in 0..5 {
+        let client = std::net::TcpStream::connect(to).unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        // Whoever closes first keeps the socket; the end of file says that its FIN has come.
+        client.shutdown(std::net::Shutdown::Write).unwrap();
+        assert_eq!(std::io::Read::read(&mut server, &mut [0; 1]).unwrap(), 0);
+        drop(server);
+        assert_eq!(std::io::Read::read(&mut &client, &mut [0; 1]).unwrap(), 0);
+    }
+    let Some(pairs) = brink_host::connections::towards(to) else {
+        eprintln!("skipped: /proc/net/tcp cannot be read here");
+        return;
+    };
+    let bound = limits::read(std::process::id())
+        .into_iter()
+        .find(|reading| reading.name == "net.ipv4.tcp_max_tw_buckets")
+        .unwrap();
+    if bound.used >= bound.value {
+        eprintln!("skipped: no room in TIME_WAIT");
+        return;
+    }
+    let pair = pairs.iter().find(|pair| pair.source == to.ip()).unwrap();
+    // Another server may have had this port a moment ago.
+    assert!(pair.open == 0 && pair.time_wait >= 5, "{pair:?}");
 }

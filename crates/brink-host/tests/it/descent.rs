@@ -60,12 +60,15 @@ fn children_are_sampled_until_they_end_and_their_time_stays() {
         assert_eq!(process.threads, Some(1));
         assert!(process.user_bytes.is_some() && process.fds.is_some() && process.cpu_s.is_some());
     }
+    // None at all where it was sampled before it first ran.
+    let of_first = usage.iter().find(|process| process.pid == sleepers[0]).unwrap().cpu_s.unwrap();
     let before: f64 = usage.iter().map(|process| process.cpu_s.unwrap()).sum();
     shell.ask(&format!("kill {0}; wait {0}; echo gone", sleepers[0]));
     let usage = sampler.sample();
     assert!(usage.len() == 2 && usage.iter().all(|process| process.pid != sleepers[0]));
     let after = usage.iter().map(|process| process.cpu_s.unwrap()).sum::<f64>() + sampler.gone_cpu_s();
-    assert!(after >= before && sampler.gone_cpu_s() > 0.0, "{after} after {before}");
+    assert!(after >= before, "{after} after {before}");
+    assert_eq!(sampler.gone_cpu_s(), of_first);
 }
 
 #[test]
