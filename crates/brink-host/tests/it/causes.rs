@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use brink_host::classify::{Confidence, Observation, TargetState, classify};
+use brink_host::classify::{Confidence, Ended, Observation, TargetState, classify};
 use brink_host::limits::{self, End};
 use brink_host::usage::{MachineSampler, ProcessState, state};
 
@@ -73,13 +73,13 @@ struct Groups(PathBuf);
 
 impl Groups {
     /// In the first hierarchy that has the controller and that this user may write to.
-    fn with_pids_max(max: u32) -> Option<Self> {
-        let name = format!("brink-test-{}", std::process::id());
-        ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"].iter().find_map(|root| {
-            let outer = Path::new(root).join(&name);
+    fn with(places: [(&str, &str); 2], max: u64) -> Option<Self> {
+        places.iter().find_map(|(root, file)| {
+            let outer = Path::new(root).join(format!("brink-test-{}-{file}", std::process::id()));
             fs::create_dir(&outer).ok()?;
             let groups = Self(outer.clone());
-            fs::write(outer.join("pids.max"), max.to_string()).ok()?;
+            fs::OpenOptions::new().write(true).open(outer.join(file)).ok()?;
+            fs::write(outer.join(file), max.to_string()).ok()?;
             fs::create_dir(outer.join("inner")).ok()?;
             Some(groups)
         })
@@ -95,7 +95,9 @@ impl Drop for Groups {
 
 #[test]
 fn threads_of_a_control_group_above_are_named() {
-    let Some(groups) = Groups::with_pids_max(60) else {
+    let Some(groups) =
+        Groups::with([("/sys/fs/cgroup/pids", "pids.max"), ("/sys/fs/cgroup", "pids.max")], 60)
+    else {
         eprintln!("skipped: this user may not make a control group with a limit on threads");
         return;
     };
@@ -183,4 +185,65 @@ fn ports_in_time_wait_are_seen() {
     let pair = pairs.iter().find(|pair| pair.source == to.ip()).unwrap();
     // Another server may have had this port a moment ago.
     assert!(pair.open == 0 && pair.time_wait >= 5, "{pair:?}");
+}
+
+/// Takes memory until it is killed.
+#[test]
+fn eats() {
+    if std::env::var(ROLE).as_deref() != Ok("memory") {
+        return;
+    }
+    let mut held: Vec<Vec<u8>> = Vec::new();
+    while held.len() < 200 {
+        held.push(vec![1; 1 << 20]); // every page is written
+    }
+    println!("{}", held.len());
+}
+
+#[test]
+fn an_oom_kill_in_a_control_group_is_told() {
+    const BOUND: u64 = 64 << 20;
+    let places = [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")];
+    let Some(groups) = Groups::with(places, BOUND) else {
+        eprintln!("skipped: this user may not make a control group with a limit on memory");
+        return;
+    };
+    if fs::read_to_string("/proc/swaps").is_ok_and(|swaps| swaps.lines().count() > 1) {
+        eprintln!("skipped: with swap it would only be slow");
+        return;
+    }
+    let mut child = Command::new("sh")
+        .arg("-c")
+        .arg("echo $$ > \"$1\" && echo in && read go && exec \"$0\" --exact causes::eats --nocapture")
+        .arg(std::env::current_exe().unwrap())
+        .arg(groups.0.join("inner/cgroup.procs"))
+        .env(ROLE, "memory")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    // Kept open: who prints into a closed pipe ends before it is killed.
+    let mut stdout = std::io::BufReader::new(child.stdout.take().unwrap());
+    std::io::BufRead::read_line(&mut stdout, &mut said).unwrap();
+    assert_eq!(said, "in\n");
+    let sampler = MachineSampler::of(child.id());
+    let (before, readings) = (sampler.sample(), limits::read(child.id()));
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"go\n").unwrap();
+    let how = child.wait().unwrap().to_string();
+    let after = sampler.sample();
+    drop(groups);
+    let observation = Observation {
+        cgroup: before.cgroup.as_ref().zip(after.cgroup.as_ref()),
+        target: TargetState { ended: Ended::parse(&how), ..TargetState::default() },
+        ..Observation::new(End::Target, "worker", "died", 0)
+    };
+    let got = classify(&observation, &readings, Some((&before, &after)));
+    assert_eq!((got.limit, got.limit_value), (Some("cgroup.memory.max"), Some(BOUND)), "{how}: {got:#?}");
+    assert_eq!(got.confidence, Confidence::Confirmed, "{got:#?}");
+    // Without the kernel's count it is anybody's signal.
+    let got = classify(&observation, &readings, Some((&after, &after)));
+    assert_eq!(got.limit, Some("cgroup.memory.max"), "the group's own count tells");
+    let spared = Observation { cgroup: after.cgroup.as_ref().map(|group| (group, group)), ..observation };
+    assert_eq!(classify(&spared, &readings, Some((&after, &after))).limit, None);
 }
