@@ -177,7 +177,7 @@ fn measure(
         let why = format!("no engine `{}`", context.case.load.engine);
         return Err(NotRun::Broken(Box::new(context), why));
     };
-    let live = Arc::new(LiveCounters::new(options.threads));
+    let live = Arc::new(LiveCounters::new(engine.workers(options)));
     let Beginning { at: began, forecast } = beginning;
     let same_machine = context.shared_machine() == Some(true);
     let mut ends = Ends::new(began, Arc::clone(&live), reached.watch(), same_machine);
@@ -362,6 +362,11 @@ fn remarks(
 fn interrupted(outcome: &Outcome, ending: Option<&Ending>) -> Option<String> {
     if let Some(Ending::Died(how)) = ending {
         return Some(format!("the target died during the run: {how}"));
+    }
+    if outcome.cut_short {
+        return Some(
+            "what was under way when the window ended was not answered in time, and was given up".to_owned(),
+        );
     }
     outcome.interrupted.then(|| "stopped before its end; what was measured until then is here".to_owned())
 }
