@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::engines::Engine;
 use crate::live::LiveCounters;
-use crate::options::LoadOptions;
+use crate::options::{LoadOptions, Workload};
 use crate::pacing::{nanoseconds, share};
 use crate::samples::{Outcome, WorkerSamples};
 use crate::stage::{Order, Schedule, Stage, Worker};
@@ -17,9 +17,17 @@ use crate::stop::Stop;
 /// How long the conductor sleeps at most without looking at the stop flag.
 const GLANCE: Duration = Duration::from_millis(50);
 
-/// How long no connection may be open before what is left to send is given up. Connections of a churn that failed
-/// are tried again ten times a second.
+/// How long no connection may be open before what is left to send is given up. Connections that are made again are
+/// tried ten times a second.
 const DESERTED: Duration = Duration::from_secs(1);
+
+/// How long the workers may take, at least, to end by themselves after the window, beside what two replies take; and
+/// for each connection that one of them asks for its proof, one after the other.
+const DRAIN_MIN: Duration = Duration::from_secs(10);
+const PROOF: Duration = Duration::from_millis(20);
+
+/// An open loop at random is never so many times its mean interval without an arrival.
+const GAPS: f64 = 20.0;
 
 /// Where a run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +54,7 @@ pub trait Observer {
 }
 
 /// Runs one load and says what happened. Calls the observer on this thread. `live` has to be made for at
-/// least `options.threads` workers. There are never more workers than connections.
+/// least [`Engine::workers`], which are never more than `options.threads`.
 ///
 /// # Errors
 /// `InvalidInput` for options that make no sense; whatever keeps a thread from starting, or all workers from
@@ -60,11 +68,26 @@ pub fn run(
     observer: &mut dyn Observer,
 ) -> io::Result<Outcome> {
     options.check()?;
-    if live.shards().len() < options.threads as usize {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "live counters: fewer than threads"));
-    }
+    run_until(engine, options, stop, live, observer, drain_max(engine, options))
+}
+
+/// [`run`], where the workers may take so long after the window.
+fn run_until(
+    engine: &Engine,
+    options: &LoadOptions,
+    stop: &Stop,
+    live: &LiveCounters,
+    observer: &mut dyn Observer,
+    drain_max: Duration,
+) -> io::Result<Outcome> {
     let workers = engine.workers(options);
+    if live.shards().len() < workers as usize {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "live counters: fewer than workers"));
+    }
     let stage = Stage::new(workers, options.requests);
+    if options.workload == Workload::Burst {
+        stage.keep_first_turns(options.connections);
+    }
     let (course, samples) = thread::scope(|scope| {
         let dismissal = Dismissal(&stage);
         let mut handles = Vec::with_capacity(workers as usize);
@@ -74,7 +97,9 @@ pub fn run(
             handles
                 .push(thread::Builder::new().name(name).spawn_scoped(scope, move || worker.run(engine.run))?);
         }
-        let course = Conductor { stage: &stage, options, stop, observer }.conduct();
+        let patience = patience(engine, options);
+        let course =
+            Conductor { stage: &stage, options, stop, live, observer, drain_max, patience }.conduct();
         drop(dismissal);
         let samples: Vec<io::Result<WorkerSamples>> = handles
             .into_iter()
@@ -85,6 +110,35 @@ pub fn run(
     let sum = gather(samples, options.connections, &stage)?;
     debug_assert!(sum.adds_up(options.connections), "connections or requests unaccounted for: {sum:?}");
     Ok(outcome(options, course, sum, &stage))
+}
+
+/// Most connections that take turns with one request at a time.
+fn connections_per_turn(engine: &Engine, options: &LoadOptions) -> u32 {
+    let at_once = engine.requests_at_once(options.threads).unwrap_or(u64::from(options.threads));
+    u32::try_from(options.connections.div_ceil(at_once.max(1))).unwrap_or(u32::MAX)
+}
+
+/// How long the workers may take after the window to end by themselves.
+fn drain_max(engine: &Engine, options: &LoadOptions) -> Duration {
+    let proofs = PROOF.saturating_mul(connections_per_turn(engine, options));
+    options.reply_timeout().saturating_mul(2).saturating_add(proofs.max(DRAIN_MIN))
+}
+
+/// How long nothing may be answered before there is no hope, where connections that are lost are made again: each
+/// had two turns then.
+fn patience(engine: &Engine, options: &LoadOptions) -> Option<Duration> {
+    let pause = match options.workload {
+        Workload::Churn { think } | Workload::Closed { think } => think,
+        Workload::Open { rate_per_s, .. } => {
+            Duration::try_from_secs_f64(GAPS / rate_per_s).unwrap_or(Duration::MAX)
+        }
+        Workload::Burst | Workload::Hold { .. } => Duration::ZERO,
+    };
+    let rounds =
+        engine.requests_at_once(options.threads).map_or(1, |_| connections_per_turn(engine, options));
+    let turn = options.timeout.saturating_add(options.reply_timeout()).saturating_add(pause);
+    let patience = turn.saturating_mul(rounds).saturating_mul(2).saturating_add(DESERTED);
+    options.reopens().then_some(patience)
 }
 
 /// Adds up what the workers measured. What a worker would have opened that failed without samples counts as not
@@ -131,6 +185,7 @@ struct Course {
     window_begin_ns: u64,
     window: Duration,
     interrupted: bool,
+    cut_short: bool,
 }
 
 /// What the conductor waits for.
@@ -138,9 +193,11 @@ struct Course {
 enum Until {
     /// All workers have done the latest order.
     AllArrived,
+    /// The same, or an instant has come.
+    AllArrivedBy { ns: u64 },
     /// An instant, in nanoseconds since the run began.
     At { ns: u64 },
-    /// Whichever of the two is first.
+    /// Whichever is first; what is left to send is given up where there is no hope.
     ArrivedOrAt { ns: u64 },
 }
 
@@ -156,7 +213,12 @@ struct Conductor<'a> {
     stage: &'a Stage,
     options: &'a LoadOptions,
     stop: &'a Stop,
+    live: &'a LiveCounters,
     observer: &'a mut dyn Observer,
+    /// How long the workers may take after the window.
+    drain_max: Duration,
+    /// How long nothing may be answered where connections are made again.
+    patience: Option<Duration>,
 }
 
 impl Conductor<'_> {
@@ -213,22 +275,31 @@ impl Conductor<'_> {
             return waited;
         }
         self.observer.phase(Phase::Drain);
-        self.wait(Until::AllArrived)
+        let waited = self.wait(Until::AllArrivedBy {
+            ns: self.stage.now_ns().saturating_add(nanoseconds(self.drain_max)),
+        });
+        if waited == Waited::Done && !self.stage.all_arrived() {
+            course.cut_short = true;
+            self.stage.cut_short();
+        }
+        waited
     }
 
     /// Sleeps, but for a glance at the stop flag now and then. A worker that arrives wakes it.
     fn wait(&self, until: Until) -> Waited {
-        let mut deserted_since = None;
+        let mut hope = Hope::default();
         loop {
             if self.stop.requested() || self.stage.any_gone() {
                 return Waited::Halted;
             }
             let left = match until {
-                Until::AllArrived | Until::ArrivedOrAt { .. } if self.stage.all_arrived() => {
+                Until::AllArrived | Until::AllArrivedBy { .. } | Until::ArrivedOrAt { .. }
+                    if self.stage.all_arrived() =>
+                {
                     return Waited::Done;
                 }
                 Until::AllArrived => GLANCE,
-                Until::At { ns } | Until::ArrivedOrAt { ns } => {
+                Until::At { ns } | Until::AllArrivedBy { ns } | Until::ArrivedOrAt { ns } => {
                     match ns.saturating_sub(self.stage.now_ns()) {
                         0 => return Waited::Done,
                         left_ns => Duration::from_nanos(left_ns),
@@ -236,7 +307,7 @@ impl Conductor<'_> {
                 }
             };
             if matches!(until, Until::ArrivedOrAt { .. }) {
-                self.call_off_when_deserted(&mut deserted_since);
+                self.call_off_when_deserted(&mut hope);
             }
             thread::park_timeout(left.min(GLANCE));
         }
@@ -244,17 +315,44 @@ impl Conductor<'_> {
 }
 
 impl Conductor<'_> {
-    /// Requests whose number is fixed are given up where no connection is left to send them on.
-    fn call_off_when_deserted(&self, since: &mut Option<Instant>) {
+    /// Requests whose number is fixed are given up where no connection is left to send them on; where lost
+    /// connections are made again, also where nothing was answered for so long that each had two turns.
+    fn call_off_when_deserted(&self, hope: &mut Hope) {
+        let now = Instant::now();
         if self.stage.live() > 0 {
-            *since = None;
-        } else if since.get_or_insert_with(Instant::now).elapsed() >= DESERTED {
+            hope.deserted_since = None;
+        } else if now - *hope.deserted_since.get_or_insert(now) >= DESERTED {
             self.stage.call_off();
+        }
+        if let Some(patience) = self.patience {
+            let completed = self.live.snapshot().completed;
+            let (answered, since) = *hope.answered.get_or_insert((completed, now));
+            if answered != completed {
+                hope.answered = Some((completed, now));
+            } else if now - since >= patience {
+                self.stage.call_off();
+            }
         }
     }
 }
 
-fn outcome(options: &LoadOptions, course: Course, samples: WorkerSamples, stage: &Stage) -> Outcome {
+/// Whether anything may still be answered.
+#[derive(Debug, Default)]
+struct Hope {
+    /// Since when no connection is open.
+    deserted_since: Option<Instant>,
+    /// Replies so far, and since when there are so many.
+    answered: Option<(u64, Instant)>,
+}
+
+fn outcome(options: &LoadOptions, course: Course, mut samples: WorkerSamples, stage: &Stage) -> Outcome {
+    // Of a fixed number those that were never sent were intended, too, unless somebody thought better of it; and of
+    // an open loop that ended with its window no more than that number.
+    if let Some(requests) = options.requests.filter(|_| !course.interrupted) {
+        let sent = samples.requests_completed + samples.requests_failed;
+        samples.requests_not_sent = requests.saturating_sub(sent);
+        samples.requests_intended = sent + samples.requests_not_sent;
+    }
     // With a fixed number of requests the window is what they took.
     let took = samples.last_reply_ns.checked_sub(course.window_begin_ns).map(Duration::from_nanos);
     let whole = took.filter(|_| options.requests.is_some() && stage.all_taken() && !course.interrupted);
@@ -266,6 +364,7 @@ fn outcome(options: &LoadOptions, course: Course, samples: WorkerSamples, stage:
         makespan: whole,
         samples,
         interrupted: course.interrupted,
+        cut_short: course.cut_short,
     }
 }
 

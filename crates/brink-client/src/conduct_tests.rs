@@ -202,3 +202,63 @@ fn wrong_options_are_refused_before_anything_starts() {
     assert!(run(&engine(never), &few, &stop, &LiveCounters::new(1), &mut notes).is_err());
     assert!(notes.seen.is_empty());
 }
+
+fn many_per_lane(connections: u64, threads: u32, timeout: Duration) -> LoadOptions {
+    LoadOptions { threads, timeout, ..options(connections) }
+}
+
+#[test]
+fn what_follows_the_window_has_a_bound_of_its_own() {
+    let second = Duration::from_secs(1);
+    let drain = |name, connections, threads| {
+        drain_max(crate::find(name).unwrap(), &many_per_lane(connections, threads, 5 * second)).as_secs()
+    };
+    assert_eq!((drain("pool", 10_000, 20), drain("pool", 10_001, 1)), (20, 210));
+    assert_eq!((drain("sequential", 10_000, 20), drain("mio", 10_000, 2)), (210, 110));
+    assert_eq!(drain("tokio", 7, 2), 20);
+}
+
+#[test]
+fn a_run_that_is_cut_short_says_so_and_what_is_not_proved_has_failed() {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let target = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            thread::spawn(move || {
+                // One echo, and then silence.
+                let (mut stream, mut frame) = (stream.unwrap(), [0; 104]);
+                let served = stream.read_exact(&mut frame).and_then(|()| stream.write_all(&frame));
+                while served.is_ok() && matches!(stream.read(&mut frame), Ok(1..)) {}
+            });
+        }
+    });
+    for engine in crate::ENGINES {
+        let silent =
+            LoadOptions { target, connect_window: 2, ..many_per_lane(6, 2, Duration::from_secs(3600)) };
+        let (stop, live, mut notes) = (Stop::new(), LiveCounters::new(2), Notes::default());
+        let drain_max = Duration::from_millis(30);
+        let outcome = run_until(engine, &silent, &stop, &live, &mut notes, drain_max).unwrap();
+        let Outcome { samples, interrupted, cut_short, .. } = outcome;
+        assert!(cut_short && !interrupted, "{}", engine.name);
+        let failures: Vec<_> =
+            samples.failures.iter().map(|f| (f.phase, f.errno.as_str(), f.count)).collect();
+        assert_eq!(failures, [("final_verify", "timeout", 6)], "{}", engine.name);
+        assert_eq!((samples.closed_early, samples.live_at_end), (6, 0), "{}", engine.name);
+    }
+}
+
+#[test]
+fn of_a_fixed_number_what_was_never_sent_is_not_sent() {
+    // The engine has sent 3 of each connection, and says nothing of the rest.
+    let options = LoadOptions { requests: Some(100), duration: Duration::from_secs(3600), ..options(5) };
+    let counted = |stop: &Stop, notes: &mut Notes| {
+        let outcome = run(&engine(obedient), &options, stop, &LiveCounters::new(1), notes).unwrap();
+        let samples = outcome.samples;
+        (samples.requests_intended, samples.requests_completed, samples.requests_not_sent)
+    };
+    assert_eq!(counted(&Stop::new(), &mut Notes::default()), (100, 15, 85));
+    let stop = Stop::new();
+    stop.request();
+    assert_eq!(counted(&stop, &mut Notes::default()).2, 0, "interrupted");
+}

@@ -28,7 +28,7 @@ pub struct Engine {
     /// Where its number of threads comes from.
     pub threads: Threads,
     /// Whether each of its threads is a worker of its own, with its own connections and samples; if not, one worker
-    /// owns them all.
+    /// owns them all, and keeps a few sets of samples however many threads there are.
     pub has_worker_per_thread: bool,
     /// One worker, from its start to its samples. Runs on a thread of its own.
     pub run: fn(&Worker<'_>) -> io::Result<WorkerSamples>,
@@ -70,7 +70,7 @@ impl Threads {
 }
 
 impl Engine {
-    /// Workers of a run with these options: never more than connections.
+    /// Workers of a run with these options, each with samples of its own: never more than connections.
     #[must_use]
     pub fn workers(&self, options: &LoadOptions) -> u32 {
         if !self.has_worker_per_thread {
@@ -122,7 +122,7 @@ pub static ENGINES: &[Engine] = &[
         summary: "blocking threads that take turns with the connections, a request at a time each",
         available: || Ok(()),
         threads: Threads::Pool { default: 20 },
-        has_worker_per_thread: true,
+        has_worker_per_thread: false,
         run: pool::run,
     },
     Engine {
@@ -152,5 +152,13 @@ mod tests {
             assert_eq!(find(engine.name).unwrap().summary, engine.summary);
         }
         assert!(find("no-such-engine").is_none());
+    }
+
+    #[test]
+    fn only_the_engine_that_scales_has_samples_for_each_thread() {
+        let options = LoadOptions { threads: 5_000, ..crate::options::tests::options(10_000) };
+        for engine in ENGINES {
+            assert_eq!(engine.workers(&options), if engine.name == "mio" { 5_000 } else { 1 });
+        }
     }
 }

@@ -41,10 +41,10 @@ pub struct LiveCounters {
 }
 
 impl LiveCounters {
-    /// Counters for a run with this many workers ([`LoadOptions::threads`](crate::LoadOptions)).
+    /// Counters for a run with this many workers ([`Engine::workers`](crate::Engine::workers)).
     #[must_use]
-    pub fn new(threads: u32) -> Self {
-        Self { shards: (0..threads).map(|_| Shard::default()).collect() }
+    pub fn new(workers: u32) -> Self {
+        Self { shards: (0..workers).map(|_| Shard::default()).collect() }
     }
 
     /// Sums. The workers go on meanwhile, so the sums belong to almost, not exactly, one instant.

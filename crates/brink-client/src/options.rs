@@ -30,7 +30,8 @@ pub enum Workload {
         /// When they come due.
         arrivals: Arrivals,
     },
-    /// [`LoadOptions::requests`] at once, over all connections, each taking its next as its reply comes.
+    /// [`LoadOptions::requests`] at once, over all connections, each taking its next as its reply comes. No connection
+    /// has a second while another that is open waits for its first.
     Burst,
     /// Each connection connects, makes one request and closes, over and over. Latency counts from the connect.
     Churn {
@@ -114,7 +115,7 @@ pub struct LoadOptions {
     pub delay_asked: Option<Duration>,
     /// CPU work asked with each request, in microseconds. `None`: the target's own.
     pub work_us: Option<u32>,
-    /// Workers. At least 1.
+    /// Threads, where the engine takes a number of them. At least 1.
     pub threads: u32,
     /// Connection attempts per second over all workers. `None`: as fast as `connect_window` lets them.
     pub connect_rate_per_s: Option<f64>,
@@ -199,8 +200,9 @@ impl LoadOptions {
         matches!(self.workload, Workload::Churn { .. })
     }
 
-    /// Whether a connection that the server closes in good order is made again for the next request: HTTP servers
-    /// close when they like (RFC 9112, section 9), and only a hold is about the connections themselves.
+    /// Whether a connection is made again for the next request that the server closes in good order, and a while
+    /// after it was lost in any other way: HTTP servers close when they like (RFC 9112, section 9), and only a hold is
+    /// about the connections themselves.
     #[must_use]
     pub fn reopens(&self) -> bool {
         let holds = matches!(self.workload, Workload::Hold { .. });

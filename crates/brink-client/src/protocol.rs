@@ -154,6 +154,16 @@ impl Script {
         Ok(fed)
     }
 
+    /// Whether a reply may come before all of its request was sent. Nobody can answer what was not sent yet, but an
+    /// HTTP server that does not need the body (RFC 9112, section 9.3), or refuses it.
+    #[must_use]
+    pub fn may_come_early(&self, reply: &Reply) -> bool {
+        match &self.spoken {
+            Protocol::Http(http) => !http.echoes || reply.failed_status().is_some(),
+            Protocol::Frame | Protocol::Bytes { .. } => false,
+        }
+    }
+
     /// The server has closed the connection: a reply that ends so is complete.
     ///
     /// # Errors

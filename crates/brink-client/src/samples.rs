@@ -53,6 +53,9 @@ pub struct Outcome {
     pub makespan: Option<Duration>,
     /// Whether somebody asked it to stop early.
     pub interrupted: bool,
+    /// Whether what followed the window took so long that it was not waited for: the requests and the final proofs
+    /// that were not there by then have failed, with errno `timeout`.
+    pub cut_short: bool,
 }
 
 /// What one worker, or all of them, counted.
@@ -88,7 +91,8 @@ pub struct WorkerSamples {
     pub requests_failed: u64,
     /// Of the failed, those answered with a status outside 200..=299.
     pub requests_non_2xx: u64,
-    /// Those that were due and never sent: no connection was idle within the timeout, or before the window ended.
+    /// Those that were due and never sent: no connection was idle within the timeout, or before the window ended. Of
+    /// a fixed number all that were not sent, unless the run was interrupted.
     pub requests_not_sent: u64,
     /// Requests of the window left unanswered by an interruption; not counted as intended.
     pub requests_abandoned: u64,

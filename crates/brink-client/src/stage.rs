@@ -77,10 +77,14 @@ pub struct Stage {
     peak_live: AtomicU64,
     /// Requests left to send, where their number is fixed.
     budget: Option<AtomicU64>,
+    /// First turns of a burst that connections have not had yet. As many of the requests left are kept for them.
+    first_turns: AtomicU64,
     /// Whether nothing more is to be sent, since there is nobody left to send it to.
     called_off: AtomicBool,
     /// Whether [`Order::Close`] was given.
     closing: AtomicBool,
+    /// Whether that was before all had ended by itself, since it took too long.
+    cut_short: AtomicBool,
 }
 
 impl fmt::Debug for Stage {
@@ -103,9 +107,16 @@ impl Stage {
             live: AtomicU64::new(0),
             peak_live: AtomicU64::new(0),
             budget: requests.map(AtomicU64::new),
+            first_turns: AtomicU64::new(0),
             called_off: AtomicBool::new(false),
             closing: AtomicBool::new(false),
+            cut_short: AtomicBool::new(false),
         })
+    }
+
+    /// Each of so many connections has a first turn before what is left is for anybody. Before the workload begins.
+    pub(crate) fn keep_first_turns(&self, connections: u64) {
+        self.first_turns.store(connections, Ordering::Release);
     }
 
     /// Nanoseconds since the run began.
@@ -143,11 +154,43 @@ impl Stage {
         self.epoch.checked_add(Duration::from_nanos(at_ns))
     }
 
-    /// Takes one of the requests that are left to send, where their number is fixed. Who takes the last one wakes
-    /// all, since others may wait for a time that no longer matters.
+    /// Takes one of the requests that are left to send, where their number is fixed, and of a burst where it is not
+    /// kept for a first turn. Who takes the last one wakes all, since others may wait for a time that no longer
+    /// matters.
     pub(crate) fn take_request(&self) -> bool {
+        // This only goes down: what is kept is never taken, though what is free may be seen late.
+        let kept = self.first_turns.load(Ordering::Acquire);
+        self.take_above(kept)
+    }
+
+    /// A connection of a burst has its first turn, for which a request was kept: takes that where it is `usable`, and
+    /// otherwise leaves it to whoever comes next. Returns whether it was taken.
+    pub(crate) fn take_first_turn(&self, usable: bool) -> bool {
+        // In this order: a request that was kept must not look free meanwhile.
+        let taken = usable && self.take_above(0);
+        self.pass_first_turns(1);
+        taken
+    }
+
+    /// So many connections of a burst have no first turn any more. The last one wakes all: what is left is for
+    /// anybody.
+    pub(crate) fn pass_first_turns(&self, connections: u64) {
+        let pass = |left: u64| (left > 0).then(|| left.saturating_sub(connections));
+        let passed = self.first_turns.fetch_update(Ordering::Release, Ordering::Relaxed, pass);
+        if passed.is_ok_and(|left| left <= connections) {
+            self.wake_all();
+        }
+    }
+
+    /// Whether nothing is kept for first turns, or not any more.
+    pub(crate) fn is_free(&self) -> bool {
+        self.first_turns.load(Ordering::Acquire) == 0
+    }
+
+    fn take_above(&self, kept: u64) -> bool {
         let Some(budget) = &self.budget else { return true };
-        match budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)) {
+        let take = |left: u64| left.checked_sub(1).filter(|&rest| rest >= kept);
+        match budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
             Ok(1) => {
                 self.wake_all();
                 true
@@ -171,6 +214,16 @@ impl Stage {
     pub(crate) fn call_off(&self) {
         self.called_off.store(true, Ordering::Relaxed);
         self.wake_all();
+    }
+
+    /// The order to close comes before all has ended by itself.
+    pub(crate) fn cut_short(&self) {
+        self.cut_short.store(true, Ordering::Release);
+    }
+
+    /// Whether it did. To be asked once the order came.
+    pub(crate) fn is_cut_short(&self) -> bool {
+        self.cut_short.load(Ordering::Acquire)
     }
 
     /// Whether all workers have done the latest order.
@@ -247,11 +300,6 @@ impl Worker<'_> {
     /// Says that order `generation` is done.
     pub(crate) fn arrive(&self, generation: u64) {
         self.stage.arrive(self.index, generation);
-    }
-
-    /// Takes a request of the window to send: always, unless their number is fixed and all were taken.
-    pub(crate) fn take_request(&self) -> bool {
-        self.stage.take_request()
     }
 
     /// Whether nothing more is to be sent: the window is over, or all requests were taken.
@@ -350,12 +398,31 @@ mod tests {
             Ok(())
         }));
         let schedule = Schedule { begin_ns: 0, window_begin_ns: 0, window_end_ns: 100 };
-        assert!(worker.take_request() && !worker.is_over(&schedule, 5) && worker.is_over(&schedule, 100));
+        assert!(stage.take_request() && !worker.is_over(&schedule, 5) && worker.is_over(&schedule, 100));
         assert_eq!(woken.load(Ordering::Relaxed), 0);
-        assert!(worker.take_request() && worker.is_over(&schedule, 5));
+        assert!(stage.take_request() && worker.is_over(&schedule, 5));
         assert_eq!(woken.load(Ordering::Relaxed), 1);
-        assert!(!worker.take_request());
+        assert!(!stage.take_request());
         let endless = Stage::new(1, None);
         assert!(endless.take_request() && !endless.is_spent());
+    }
+
+    #[test]
+    fn a_request_is_kept_for_each_first_turn_until_it_was_had() {
+        let stage = Stage::new(1, Some(4));
+        stage.keep_first_turns(3);
+        assert!(stage.take_first_turn(true) && !stage.is_free());
+        // Three are left, and two of them are kept.
+        assert!(stage.take_request() && !stage.take_request());
+        assert!(!stage.take_first_turn(false), "this one is gone");
+        assert!(stage.take_request() && !stage.take_request() && !stage.all_taken());
+        assert!(stage.take_first_turn(true) && stage.is_free() && stage.all_taken());
+        // Fewer requests than connections: the first come have them.
+        let few = Stage::new(1, Some(2));
+        few.keep_first_turns(3);
+        assert!(few.take_first_turn(true) && !few.take_request() && few.take_first_turn(true));
+        assert!(few.all_taken() && !few.take_first_turn(true));
+        few.pass_first_turns(5);
+        assert!(few.is_free());
     }
 }

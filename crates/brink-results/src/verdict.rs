@@ -69,12 +69,27 @@ pub fn judge(input: Input<'_>) -> Validity {
     found.extend(rate::fell_behind(result, is_client_bound));
     found.extend(cycle::too_short(result).map(|reason| (Verdict::Unsteady, reason)));
     found.extend(unsteady(result).map(|reason| (Verdict::Unsteady, reason)));
+    found.extend(met_by_target(result, found.as_slice()).map(|reason| (Verdict::LimitBound, reason)));
     let verdict = found.iter().map(|f| f.0).max().unwrap_or(Verdict::Valid);
     let mut reasons: Vec<String> = found.into_iter().map(|f| f.1).collect();
     reasons.extend(cycle::short_warmup(result));
     reasons.extend(missing::nulls(result));
     reasons.extend(input.missing.iter().cloned());
     Validity { verdict, reasons }
+}
+
+/// A limit that the target met while it served, although no request failed of it: it served with less than it asked
+/// for. Connections that it refused are another matter: where they were of this run, they are missing here.
+fn met_by_target(result: &CaseResult, found: &[(Verdict, String)]) -> Option<String> {
+    let point = result.failure_point.as_ref().filter(|point| point.limit != LIMIT_UNKNOWN)?;
+    let silent = point.end == End::Target && point.phase != "accept";
+    let blamed = found.iter().any(|(verdict, _)| *verdict >= Verdict::LimitBound);
+    (silent && !blamed).then(|| {
+        format!(
+            "the target met a limit while it served ({}, {} in phase {})",
+            point.limit, point.errno, point.phase
+        )
+    })
 }
 
 fn connections(result: &CaseResult, blame: Verdict) -> Vec<(Verdict, String)> {

@@ -113,6 +113,13 @@ impl Model {
         (self.at_once != AtOnce::Everything).then_some(self.threads_of(threads))
     }
 
+    /// Stack of each thread of the pool that requests wait on, in bytes, where the runtime and not the caller sets it.
+    #[must_use]
+    pub fn runtime_stack_bytes(&self) -> Option<u64> {
+        let is_runtimes = matches!(self.threads, Threads::Pool { .. }) && !self.has_own_stacks;
+        is_runtimes.then_some(tokio_offload::STACK_BYTES)
+    }
+
     fn threads_of(&self, asked: u32) -> u64 {
         if self.threads.takes_number() { asked.into() } else { 1 }
     }

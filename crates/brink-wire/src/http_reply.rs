@@ -301,7 +301,7 @@ fn parse_head(bytes: &[u8], expected: HttpExpected<'_>) -> Result<Option<(usize,
         return Ok(Some((len, None)));
     }
     let mut reply = HttpReply { status, close: version == 0, waited_ns: None };
-    let (mut length, mut chunked) = (None, false);
+    let (mut length, mut coded, mut chunked) = (None, false, false);
     for header in response.headers.iter() {
         let is = |name: &str| header.name.eq_ignore_ascii_case(name);
         if is("content-length") {
@@ -310,6 +310,7 @@ fn parse_head(bytes: &[u8], expected: HttpExpected<'_>) -> Result<Option<(usize,
                 return Err(HttpError::Body);
             }
         } else if is("transfer-encoding") {
+            coded = true;
             chunked = last_token(header.value).eq_ignore_ascii_case(b"chunked");
         } else if is("connection") {
             for token in header.value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
@@ -326,8 +327,9 @@ fn parse_head(bytes: &[u8], expected: HttpExpected<'_>) -> Result<Option<(usize,
     let framing = match (chunked, length) {
         _ if expected.to_head || matches!(status, 101 | 204 | 304) => Framing::None,
         (true, _) => Framing::Chunked,
-        (false, Some(length)) => Framing::Length(length),
-        (false, None) => Framing::UntilClose,
+        // A transfer coding overrides the length (RFC 9112, section 6.3).
+        (false, Some(length)) if !coded => Framing::Length(length),
+        (false, _) => Framing::UntilClose,
     };
     reply.close |= status == 101 || matches!(framing, Framing::UntilClose);
     Ok(Some((len, Some((reply, framing)))))
@@ -422,6 +424,8 @@ mod tests {
     fn until_close() {
         let text = "HTTP/1.0 200 OK\r\nServer: x\r\n\r\nsome bytes";
         assert_eq!(feed(text, NOTHING), Ok(None));
+        let coded = "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc";
+        assert_eq!(feed(coded, NOTHING), Ok(None));
         let mut decoder = HttpReplyDecoder::default();
         assert_eq!(decoder.closed(NOTHING), Ok(None));
         decoder.feed(text.as_bytes(), NOTHING).unwrap();

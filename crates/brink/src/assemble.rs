@@ -174,16 +174,21 @@ fn requests(outcome: &Outcome, case: &Case, target_waits: bool) -> Requests {
             Workload::Open { rate_per_s, .. } => Some(rate_per_s),
             _ => None,
         },
-        per_s_ceiling: ceiling(case, samples.opened).filter(|_| target_waits),
+        per_s_ceiling: ceiling(case, samples.opened, target_waits),
         window_s,
     }
 }
 
 /// What the arithmetic of the workload allows: open connections / (delay + think time), no more than those waits
 /// that target and engine can have going at once / delay; one request per heartbeat; the rate of an open loop.
-/// Nothing where neither waits, where the target's wait is unknown, or where all goes out at once.
-fn ceiling(case: &Case, connections: u64) -> Option<f64> {
+/// Nothing where neither waits, where the target's wait is unknown, or where all goes out at once. Heartbeats come by
+/// the client's clock alone.
+fn ceiling(case: &Case, connections: u64, target_waits: bool) -> Option<f64> {
+    if let Workload::Hold { heartbeat_ns } = case.load.workload {
+        return Some(connections as f64 / (heartbeat_ns? as f64 / 1e9));
+    }
     let delay_s = match case.delay_of_path_ns().or(case.load.delay_ns) {
+        _ if !target_waits => return None,
         Some(ns) => ns as f64 / 1e9,
         None if brink_target::find(&case.target.model).is_none() => return None,
         None => case.target.delay.mean().as_secs_f64(),
@@ -201,9 +206,8 @@ fn ceiling(case: &Case, connections: u64) -> Option<f64> {
     };
     let ceiling = match case.load.workload {
         Workload::Closed { think_ns } | Workload::Churn { think_ns } => per_s(think_ns),
-        Workload::Hold { heartbeat_ns } => connections as f64 / (heartbeat_ns? as f64 / 1e9),
         Workload::Open { rate_per_s, .. } => per_s(0).min(rate_per_s),
-        Workload::Burst => return None,
+        Workload::Hold { .. } | Workload::Burst => return None,
     };
     ceiling.is_finite().then_some(ceiling)
 }
@@ -270,11 +274,15 @@ mod tests {
 
     #[test]
     fn the_ceiling_is_arithmetic() {
-        assert_eq!(ceiling(&case(""), 50), Some(500.0));
-        assert_eq!(ceiling(&case("think = \"400ms\""), 50), Some(100.0));
-        assert_eq!(ceiling(&case("delay = \"1s\""), 50), Some(50.0));
-        assert_eq!(ceiling(&case("delay = \"0s\""), 50), None);
-        assert_eq!(ceiling(&case("workload = \"hold\""), 50), None);
-        assert_eq!(ceiling(&case("workload = \"hold\"\nheartbeat = \"10s\""), 50), Some(5.0));
+        assert_eq!(ceiling(&case(""), 50, true), Some(500.0));
+        assert_eq!(ceiling(&case("think = \"400ms\""), 50, true), Some(100.0));
+        assert_eq!(ceiling(&case("delay = \"1s\""), 50, true), Some(50.0));
+        assert_eq!(ceiling(&case("delay = \"0s\""), 50, true), None);
+        assert_eq!(ceiling(&case("workload = \"hold\""), 50, true), None);
+        assert_eq!(ceiling(&case("workload = \"hold\"\nheartbeat = \"10s\""), 50, true), Some(5.0));
+        let mut stranger = case("workload = \"hold\"\nheartbeat = \"10s\"");
+        stranger.target.model = "foreign".to_owned();
+        assert_eq!(ceiling(&stranger, 50, false), Some(5.0), "whatever the target does");
+        assert_eq!(ceiling(&case(""), 50, false), None, "one that does not wait");
     }
 }

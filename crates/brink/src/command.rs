@@ -9,6 +9,10 @@ pub mod target;
 
 use std::io::{self, Write};
 use std::path::Path;
+use std::time::Duration;
+
+use brink_results::case::{LoadCase, Protocol, Workload};
+use brink_wire::value::{format_count, format_duration};
 
 use crate::exit::Failure;
 use crate::plan::Machine;
@@ -96,4 +100,25 @@ pub fn line() -> Vec<String> {
         *program = "brink".to_owned();
     }
     words
+}
+
+/// What is done with the connections of a case, and for how long.
+pub fn in_words(load: &LoadCase) -> String {
+    let time = |ns| format_duration(Duration::from_nanos(ns));
+    let what = match load.workload {
+        Workload::Open { rate_per_s, .. } => format!("open at {rate_per_s} requests/s in all"),
+        other => other.name().to_owned(),
+    };
+    let long = match load.requests {
+        Some(requests) => {
+            format!("{} requests in all, {} at most", format_count(requests), time(load.duration_ns))
+        }
+        None => format!("for {} after {} of warm-up", time(load.duration_ns), time(load.warmup_ns)),
+    };
+    let bytes = match &load.protocol {
+        Protocol::Frame => format!("payload {} B", load.payload_bytes),
+        Protocol::Http { method, path, .. } => format!("{method} {path}"),
+        Protocol::Bytes { send, .. } => format!("`{send}`"),
+    };
+    format!("{what}, {long}, {bytes}")
 }

@@ -1,15 +1,17 @@
 //! Will a limit end the case before it reaches what it asks for? And when something
-//! gave way: what does the evidence say it was?
+//! gave way: what does the evidence say it was (`cause`)?
 //!
-//! Pure arithmetic and inference over readings that are handed in; the table of
+//! Pure arithmetic over readings that are handed in; the table of
 //! limits and its rules live in `brink-host`.
 
-use brink_host::classify::{self, Observation};
 use brink_host::limits::{self, Beside, LimitReading, Need, Prediction};
-use brink_results::case::{Case, Origin};
-use brink_results::schema::{Confidence, End, Failure, FailurePoint, Predicted};
-use brink_wire::control::MachineUsage;
+use brink_results::case::{Case, LoadCase, Origin, TargetCase};
+use brink_results::schema::{End, Predicted};
 use brink_wire::value::format_count;
+
+mod cause;
+
+pub use self::cause::{Evidence, failure_point};
 
 /// Descriptors of a target before its first connection: three standard streams, listener and
 /// control plane, epoll and wake-up descriptors of two runtimes, one spare, a reserve for reading /proc.
@@ -22,6 +24,8 @@ const FDS_PER_WORKER: u64 = 4;
 const THREADS_AT_START: u64 = 6;
 /// Stack of a thread of the client, where each connection has one.
 const CLIENT_STACK_BYTES: u64 = 64 << 10;
+/// The target's own bound where each of its workers serves one connection until that closes.
+const POOL_WORKERS: &str = "target.pool_workers";
 /// Mappings of a process before its first connection: program, libraries, heap, first stacks.
 const MAPPINGS_AT_START: u64 = 80;
 
@@ -92,15 +96,27 @@ fn own_bounds(case: &Case) -> Vec<Prediction> {
     let max = target.connections_max.map(|max| {
         bound("target.max_connections", max, format!("start the target with --max-connections {connections}"))
     });
-    let row = brink_target::find(&target.model);
     let processes = u64::from(target.processes).max(1);
-    let workers = row.and_then(|row| row.connections_at_once(target.threads)).map(|workers| {
+    let workers = workers_of_pool(target).map(|workers| {
         let flag = if target.origin == Origin::Started { "--target-threads" } else { "--threads" };
-        let needed = connections.div_ceil(processes);
+        let share = connections.div_ceil(processes);
+        // The kernel spreads connections over processes by a hash: four standard deviations of a fair draw.
+        let uneven = if processes > 1 { (4.0 * (share as f64).sqrt()).ceil() as u64 } else { 0 };
+        let needed = (share + uneven).min(connections);
         let fix = format!("give the target {needed} workers with {flag} {needed} (threads in a sweep file)");
-        bound("target.pool_workers", workers * processes, fix)
+        bound(POOL_WORKERS, workers * processes, fix)
     });
     max.into_iter().chain(workers).collect()
+}
+
+/// Connections that each process of the target serves at once, where that is bounded.
+pub fn workers_of_pool(target: &TargetCase) -> Option<u64> {
+    brink_target::find(&target.model)?.connections_at_once(target.threads)
+}
+
+/// Stack of each thread that a connection or a request of it has to itself, where that is known.
+pub fn stack_bytes(target: &TargetCase) -> Option<u64> {
+    target.stack_bytes.or_else(|| brink_target::find(&target.model)?.runtime_stack_bytes())
 }
 
 /// `rlimit.nofile = 1,024 on the target carries 1,000 of 10,000 connections: ulimit -n 10024`
@@ -150,7 +166,7 @@ fn client_need(case: &Case, target_is_here: bool) -> Need {
     Need {
         connections: load.connections,
         processes: 1,
-        fds_at_start: CLIENT_FDS_AT_START + FDS_PER_WORKER * u64::from(load.threads),
+        fds_at_start: CLIENT_FDS_AT_START + FDS_PER_WORKER * client_loops(load),
         fds_per_connection: 1,
         runtime_threads: THREADS_AT_START + u64::from(load.threads),
         threads_per_connection: client_threads_per_connection(case),
@@ -172,8 +188,7 @@ fn client_need(case: &Case, target_is_here: bool) -> Need {
 fn target_threads_per_connection(case: &Case) -> u64 {
     let Some(row) = brink_target::find(&case.target.model) else { return 0 };
     let at_once = row.connections_at_once(case.target.threads);
-    let share = case.load.connections.div_ceil(u64::from(case.target.processes).max(1));
-    u64::from(row.has_connection_thread() || at_once.is_some_and(|workers| workers >= share))
+    u64::from(row.has_connection_thread() || at_once.is_some_and(|workers| workers >= share(case)))
 }
 
 /// Threads of a target that have descriptors of their own: those that wait for many connections at once.
@@ -183,10 +198,29 @@ fn target_loops(case: &Case) -> u64 {
     if per_cpu { u64::from(case.target.threads) } else { 1 }
 }
 
-/// Threads of a target beside those of its connections.
+/// Threads of a target beside those of its connections. Those of a pool are made as they are needed.
 fn target_runtime_threads(case: &Case) -> u64 {
-    let of_model = if target_threads_per_connection(case) == 0 { case.target.threads } else { 1 };
-    THREADS_AT_START + u64::from(of_model)
+    let threads = u64::from(case.target.threads);
+    let row = brink_target::find(&case.target.model);
+    let of_model = match row.map(|row| row.threads) {
+        _ if target_threads_per_connection(case) > 0 => 1,
+        Some(brink_target::Threads::Pool { .. }) => threads.min(share(case)),
+        _ => threads,
+    };
+    THREADS_AT_START + of_model
+}
+
+/// Connections of one of the target's processes.
+fn share(case: &Case) -> u64 {
+    case.load.connections.div_ceil(u64::from(case.target.processes).max(1))
+}
+
+/// Threads of a client that have descriptors of their own: those of its pool block, and have none.
+fn client_loops(load: &LoadCase) -> u64 {
+    match brink_client::find(&load.engine).map(|row| row.threads) {
+        Some(brink_client::Threads::Pool { .. }) => 1,
+        _ => u64::from(load.threads),
+    }
 }
 
 fn client_threads_per_connection(case: &Case) -> u64 {
@@ -194,95 +228,12 @@ fn client_threads_per_connection(case: &Case) -> u64 {
     u64::from(row.is_some_and(|row| row.threads == brink_client::Threads::PerConnection))
 }
 
-/// What was read when something gave way.
-pub struct Evidence {
-    /// The client's limits, with their use.
-    pub client_limits: Vec<LimitReading>,
-    /// The target's, where it says; empty otherwise.
-    pub target_limits: Vec<LimitReading>,
-    /// The target's machine before anything was opened, where it is known.
-    pub machine_before: Option<MachineUsage>,
-    /// The same machine afterwards.
-    pub machine_after: Option<MachineUsage>,
-    /// What arithmetic said beforehand.
-    pub predicted: Option<Predicted>,
-    /// Source addresses times destinations.
-    pub address_pairs: u64,
-    /// Backlog that the target asked of listen(2), where it says.
-    pub backlog: Option<u64>,
-    /// Connections asked for.
-    pub connections: u64,
-    /// Stack of a connection's thread on the target.
-    pub stack_bytes: Option<u64>,
-    /// What preflight said lifts each limit that is short: reckoned from the whole need.
-    pub fixes: Vec<(End, &'static str, String)>,
-}
-
-/// Where the run gave way, from everything that failed in it. `None`: nothing did.
-pub fn failure_point(failures: &[Failure], evidence: &Evidence) -> Option<FailurePoint> {
-    let first = failures.iter().min_by_key(|failure| (rank(failure), failure.first_at_connections))?;
-    let (end, readings) = match first.end {
-        End::Client => (limits::End::Client, &evidence.client_limits),
-        End::Target => (limits::End::Target, &evidence.target_limits),
-    };
-    let of_target = classify::is_about_target(end, &first.phase, &first.errno);
-    let readings = if of_target { &evidence.target_limits } else { readings };
-    let observation = Observation {
-        connections_wanted: Some(evidence.connections),
-        address_pairs: Some(evidence.address_pairs),
-        backlog: evidence.backlog,
-        stack_bytes: evidence.stack_bytes,
-        ..Observation::new(end, &first.phase, &first.errno, first.first_at_connections)
-    };
-    let counters = evidence.machine_before.as_ref().zip(evidence.machine_after.as_ref());
-    let inference = classify::classify(&observation, readings, counters);
-    let at_connections = first.first_at_connections;
-    let same = |fix: &&(End, &'static str, String)| fix.0 == first.end && Some(fix.1) == inference.limit;
-    let reckoned = evidence.fixes.iter().find(same).map(|fix| fix.2.clone());
-    let predicted = evidence.predicted.as_ref();
-    Some(FailurePoint {
-        at_connections,
-        predicted_at: predicted.filter(|p| p.limit == inference.limit_name()).map(|p| p.at_connections),
-        end: first.end,
-        phase: first.phase.clone(),
-        errno: first.errno.clone(),
-        limit: inference.limit_name().to_owned(),
-        limit_value: inference.limit_value,
-        confidence: match inference.confidence {
-            classify::Confidence::Confirmed => Confidence::Confirmed,
-            classify::Confidence::Likely => Confidence::Likely,
-            classify::Confidence::Unknown => Confidence::Unknown,
-        },
-        evidence: inference.evidence,
-        // Address space is used by more than was reckoned with, so there what was seen goes first.
-        fix: match inference.limit {
-            Some("rlimit.as") => inference.fix.or(reckoned),
-            _ => reckoned.or(inference.fix),
-        },
-    })
-}
-
-/// Causes before their consequences: the target's death, then what an end was refused by its own kernel comes before
-/// what the other end then saw as a closed or silent connection.
-fn rank(failure: &Failure) -> u8 {
-    if failure.errno == "died" {
-        return 0;
-    }
-    let own_kernel = matches!(failure.phase.as_str(), "socket" | "bind" | "register" | "accept" | "spawn");
-    let of_kernel =
-        failure.errno.starts_with('E') && !matches!(failure.errno.as_str(), "ECONNRESET" | "EPIPE");
-    match (own_kernel, of_kernel) {
-        (true, _) => 1,
-        (false, true) => 2,
-        (false, false) => 3,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::plan::{self, Machine};
     use crate::sweep_file;
+    use brink_wire::value;
 
     fn case(connections: u64, model: &str) -> Case {
         let text =
@@ -330,45 +281,31 @@ mod tests {
         assert!(check(&one, &ports, None).short.unwrap().contains("ip_local_port_range"));
     }
 
-    fn failure(end: End, phase: &str, errno: &str, at: u64) -> Failure {
-        Failure { end, phase: phase.into(), errno: errno.into(), count: 3, first_at_connections: at }
-    }
-
-    fn evidence() -> Evidence {
-        Evidence {
-            client_limits: vec![reading("rlimit.nofile", 20_000, Some(500))],
-            target_limits: vec![reading("rlimit.nofile", 1_024, Some(1_024))],
-            machine_before: None,
-            machine_after: None,
-            predicted: None,
-            address_pairs: 1,
-            backlog: None,
-            connections: 2_000,
-            stack_bytes: None,
-            fixes: vec![(End::Target, "rlimit.nofile", "raise it".to_owned())],
+    #[test]
+    fn threads_of_a_pool_have_no_descriptors_of_their_own() {
+        let limits = [reading("rlimit.nofile", 20_000, None)];
+        for (pool, number) in [("pool", "10k"), ("tokio-offload", "10k")] {
+            let mut case = case(10_000, pool);
+            case.target.threads = value::parse_count(number).unwrap() as u32;
+            assert_eq!(check(&case, &limits, None).short, None, "{pool}");
         }
+        let mut client = case(6_000, "mio");
+        (client.load.engine, client.load.threads) = ("pool".to_owned(), 5_000);
+        assert_eq!(check(&client, &limits, None).short, None);
     }
 
     #[test]
-    fn the_cause_is_named_not_its_consequence() {
-        let seen = [
-            failure(End::Client, "verify", "closed", 1_000),
-            failure(End::Target, "accept", "EMFILE", 1_000),
-        ];
-        let point = failure_point(&seen, &evidence()).unwrap();
-        assert_eq!(
-            (point.end, point.limit.as_str(), point.limit_value),
-            (End::Target, "rlimit.nofile", Some(1_024))
-        );
-        assert_eq!(point.confidence, Confidence::Confirmed);
-        assert_eq!(point.fix.as_deref(), Some("raise it"), "what preflight reckoned from the whole need");
+    fn a_pool_makes_no_more_threads_than_it_has_connections() {
+        let limits = [reading("kernel.pid_max", 4_096, Some(200))];
+        let mut case = case(100, "tokio-offload");
+        case.target.threads = 10_000;
+        assert_eq!(check(&case, &limits, None).short, None);
     }
 
     #[test]
-    fn a_refused_connection_names_no_limit() {
-        let point =
-            failure_point(&[failure(End::Client, "connect", "ECONNREFUSED", 7)], &evidence()).unwrap();
-        assert_eq!((point.limit.as_str(), point.confidence), ("unknown", Confidence::Unknown));
-        assert_eq!(failure_point(&[], &evidence()), None);
+    fn stacks_are_known_of_all_models_that_block() {
+        let known = |model| stack_bytes(&case(5, model).target);
+        assert_eq!((known("threads"), known("tokio-offload")), (Some(8 << 20), Some(2 << 20)));
+        assert_eq!((known("mio"), known("tokio")), (None, None));
     }
 }

@@ -177,7 +177,7 @@ fn measure(
         let why = format!("no engine `{}`", context.case.load.engine);
         return Err(NotRun::Broken(Box::new(context), why));
     };
-    let live = Arc::new(LiveCounters::new(options.threads));
+    let live = Arc::new(LiveCounters::new(engine.workers(options)));
     let Beginning { at: began, forecast } = beginning;
     let same_machine = context.shared_machine() == Some(true);
     let mut ends = Ends::new(began, Arc::clone(&live), reached.watch(), same_machine);
@@ -194,10 +194,13 @@ fn measure(
     let mut ends = lock(&ends);
     let last = ends.look();
     // Use of limits counts while the connections are open; a run that never got there has only this.
-    let (client_limits, target_limits) = opened.unwrap_or_else(|| limits_of(&mut ends));
+    let Limits { client: client_limits, target: target_limits } =
+        opened.unwrap_or_else(|| limits_of(&mut ends));
     let (counters, silent) = (ends.counters(), ends.control_failures());
     let dead_workers = ends.dead_workers().to_vec();
     let remark = reached.remark.take();
+    // A stranger does not say, even where its process can be looked at.
+    let backlog = reached.info.as_ref().map(|info| u64::from(info.backlog));
     let ending = reached.end(ends.control());
     let outcome = match ran {
         Ok(outcome) => outcome,
@@ -217,10 +220,12 @@ fn measure(
         machine_before,
         machine_after: last.of_target_machine(same_machine),
         predicted: context.predicted.clone(),
-        stack_bytes: context.case.target.stack_bytes,
+        stack_bytes: preflight::stack_bytes(&context.case.target),
+        pool_workers: preflight::workers_of_pool(&context.case.target),
+        processes: context.case.target.processes.into(),
         fixes: forecast.fixes,
         address_pairs: options.sources.len().max(1) as u64,
-        backlog: context.target.is_some().then_some(u64::from(context.case.target.backlog)),
+        backlog,
         connections: options.connections,
     };
     let measured = Measured {
@@ -268,14 +273,18 @@ fn snapshots(
 struct Watcher<'a> {
     sampling: &'a Sampling,
     plateaus: Vec<Plateau>,
-    /// Limits of client and target with all connections open.
-    opened: Option<(Vec<LimitReading>, Vec<LimitReading>)>,
+    /// Limits with all connections open, each at its most use: before the requests and right after them.
+    opened: Option<Limits>,
 }
 
 impl Observer for Watcher<'_> {
     fn phase(&mut self, phase: Phase) {
-        if phase == Phase::Warmup {
-            self.opened = Some(self.sampling.with_ends(limits_of));
+        if matches!(phase, Phase::Warmup | Phase::Drain) {
+            let now = self.sampling.with_ends(limits_of);
+            self.opened = Some(match self.opened.take() {
+                Some(before) => before.most_used(now),
+                None => now,
+            });
         }
         self.sampling.mark(match phase {
             Phase::Ramp => "ramp",
@@ -294,8 +303,27 @@ impl Observer for Watcher<'_> {
     }
 }
 
-fn limits_of(ends: &mut Ends) -> (Vec<LimitReading>, Vec<LimitReading>) {
-    (brink_host::limits::read(std::process::id()), ends.target_limits())
+/// Limits of both ends at one instant, with their use.
+struct Limits {
+    client: Vec<LimitReading>,
+    target: Vec<LimitReading>,
+}
+
+impl Limits {
+    /// Of each limit the reading with more use. A target that does not answer any more keeps what it said before.
+    fn most_used(self, now: Self) -> Self {
+        let most = |before: Vec<LimitReading>, now: Vec<LimitReading>| {
+            let used_more = |one: &LimitReading| {
+                now.iter().find(|other| other.name == one.name && other.used > one.used).cloned()
+            };
+            before.into_iter().map(|one| used_more(&one).unwrap_or(one)).collect()
+        };
+        Self { client: most(self.client, now.client), target: most(self.target, now.target) }
+    }
+}
+
+fn limits_of(ends: &mut Ends) -> Limits {
+    Limits { client: brink_host::limits::read(std::process::id()), target: ends.target_limits() }
 }
 
 fn remarks(
@@ -335,5 +363,33 @@ fn interrupted(outcome: &Outcome, ending: Option<&Ending>) -> Option<String> {
     if let Some(Ending::Died(how)) = ending {
         return Some(format!("the target died during the run: {how}"));
     }
+    if outcome.cut_short {
+        return Some(
+            "what was under way when the window ended was not answered in time, and was given up".to_owned(),
+        );
+    }
     outcome.interrupted.then(|| "stopped before its end; what was measured until then is here".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_read_where_most_of_it_is_used() {
+        let reading = |name: &str, used| LimitReading {
+            name: name.to_owned(),
+            value: Some(40),
+            hard: None,
+            used,
+            source: String::new(),
+            note: None,
+        };
+        let limits = |a, b| Limits { client: vec![], target: vec![reading("a", a), reading("b", b)] };
+        let most = limits(Some(13), Some(9)).most_used(limits(Some(40), None));
+        let used: Vec<_> = most.target.iter().map(|reading| reading.used).collect();
+        assert_eq!(used, [Some(40), Some(9)]);
+        let gone = Limits { client: vec![], target: vec![] };
+        assert_eq!(limits(Some(1), None).most_used(gone).target.len(), 2);
+    }
 }

@@ -324,7 +324,7 @@ fn contradiction(target: &TargetTable) -> Option<String> {
         ("backlog", target.backlog.is_some()),
         ("max_connections", target.max_connections.is_some()),
         ("work", target.work.is_some()),
-        ("cpus", target.cpus.is_some() && address.is_some()),
+        ("cpus", target.cpus.is_some()),
     ];
     let of_address = [("control", target.control.is_some()), ("pid", target.pid.is_some())];
     let of_stranger = [
@@ -459,6 +459,10 @@ mod tests {
         assert!(with("[[target]]\naddress = \"foo\"").contains("f.toml:7: address: `foo` is not an address"));
         assert!(with("[[target]]\nmodel = \"mio\"\ncontrol = \"a:1\"").contains("`control` belongs to"));
         assert!(with("[[target]]\naddress = \"a:1\"\nthreads = 2").contains("`threads` belongs to"));
+        assert!(
+            with("[[target]]\ncommand = \"x\"\ncpus = 0").contains("`cpus` belongs to"),
+            "nothing pins it"
+        );
         assert!(with("[[target]]\nmodel = \"mio\"\nsend = \"x\"").contains("`send` belongs to"));
         assert!(with("[[target]]\ncommand = \"a 'b\"").contains("a quote is not closed"));
         assert!(with("[[target]]\naddress = \"https://a/\"").contains("TLS"));

@@ -4,6 +4,7 @@
 //! Must not know how a target is asked about itself.
 
 mod arguments;
+mod mark;
 pub mod output;
 pub mod ready;
 mod words;
@@ -20,6 +21,7 @@ use brink_results::case::TargetCase;
 use brink_wire::control::Ready;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 
+use self::mark::Mark;
 use self::output::Output;
 
 const STOP_WITHIN: Duration = Duration::from_secs(5);
@@ -59,7 +61,7 @@ pub fn start(case: &TargetCase) -> Result<TargetProcess, String> {
         .args(arguments::arguments(case))
         // It ties itself to this process, and its workers to itself.
         .args(["--parent", &std::process::id().to_string()]);
-    let family = Family::start(&mut command, Command::spawn)
+    let family = Family::start(&mut command, None, Command::spawn)
         .map_err(|error| format!("cannot start the target: {error}"))?;
     await_ready(family, None)
 }
@@ -92,13 +94,23 @@ pub fn start_command(command: &str, fixed_port: Option<u16>) -> Result<TargetPro
         command.args(&filled[1..]);
         // It knows nothing of this process, so the kernel is asked to end them together. Its children
         // are ended by `Family`, unless this process is killed by SIGKILL: see `spawn_tied`.
-        let family = Family::start(&mut command, parent::spawn_tied).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => format!("command: there is no program `{program}` here"),
-            _ => format!("command: cannot start `{program}`: {error}"),
-        })?;
+        let mark = Mark::new();
+        mark.put(&mut command);
+        let family =
+            Family::start(&mut command, Some(mark), parent::spawn_tied).map_err(|error| {
+                match error.kind() {
+                    io::ErrorKind::NotFound => format!("command: there is no program `{program}` here"),
+                    _ => format!("command: cannot start `{program}`: {error}"),
+                }
+            })?;
         match (await_ready(family, at), at) {
             (Ok(target), _) => return Ok(target),
             (Err(_), Some(at)) if tried.is_none() && fixed.is_none() && is_taken(at) => tried = Some(at),
+            (Err(why), None) if why.contains("ready line") => {
+                return Err(format!(
+                    "command `{program}`: {why}; one that says none needs {{port}}, for a port to look at"
+                ));
+            }
             (Err(why), _) => return Err(format!("command `{program}`: {why}")),
         }
     }
@@ -136,10 +148,16 @@ fn await_ready(mut family: Family, port: Option<SocketAddr>) -> Result<TargetPro
         Err(why) => {
             let status = family.clear();
             let words = family.output.as_ref().map(Output::last_words_of_the_dead).unwrap_or_default();
-            let status = status.filter(|_| words.is_empty() && why.contains("ended"));
-            let why = if words.is_empty() { why } else { words };
+            let status = status.filter(|_| why.contains("ended"));
             let status = status.map_or(String::new(), |status| format!(" ({status})"));
-            Err(format!("the target did not get ready: {why}{status}"))
+            let words = if words.is_empty() { words } else { format!(": {words}") };
+            let left = match family.left_behind {
+                0 => "",
+                _ => {
+                    "; what it left in the background was killed: a server to be measured stays in the foreground"
+                }
+            };
+            Err(format!("the target did not get ready: {why}{status}{words}{left}"))
         }
     }
 }
@@ -186,6 +204,10 @@ struct Family {
     child: Child,
     pid: Pid,
     descent: Descent,
+    /// Of a stranger: one of brink's own has no such children.
+    mark: Option<Mark>,
+    /// Processes that had left the family, and were found and killed by its mark.
+    left_behind: usize,
     output: Option<Output>,
     status: Option<ExitStatus>,
 }
@@ -193,6 +215,7 @@ struct Family {
 impl Family {
     fn start(
         command: &mut Command,
+        mark: Option<Mark>,
         spawn: impl FnOnce(&mut Command) -> io::Result<Child>,
     ) -> io::Result<Self> {
         command
@@ -205,7 +228,7 @@ impl Family {
             .process_group(0);
         let child = spawn(command)?;
         let (pid, descent) = (Pid::from_child(&child), Descent::of(child.id()));
-        Ok(Self { child, pid, descent, output: None, status: None })
+        Ok(Self { child, pid, descent, mark, left_behind: 0, output: None, status: None })
     }
 
     /// How the first process ended, if it has. What it left behind is killed then.
@@ -226,6 +249,7 @@ impl Family {
             let _gone_already = kill_process_group(self.pid, Signal::KILL);
             let _gone_already = self.child.kill();
             self.status = self.child.wait().ok();
+            self.left_behind = self.mark.as_ref().map_or(0, Mark::kill);
         }
         self.status
     }

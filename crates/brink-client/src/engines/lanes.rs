@@ -5,16 +5,17 @@
 //! yield it is a task. A lane learns what became of a connection when its turn comes; one that has a single
 //! connection also while it rests. Must not know which engine it belongs to.
 
-pub(super) mod alone;
 mod arrivals;
 pub(super) mod blocking;
 mod connection;
 pub(super) mod coordinate;
 mod counts;
+pub(super) mod crew;
 mod exchange;
 pub(super) mod hub;
 pub(super) mod opening;
 mod ramp;
+mod signals;
 mod turns;
 pub(super) mod wait;
 mod working;
@@ -23,7 +24,7 @@ use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 
-use crate::options::Close;
+use crate::options::{Close, Workload};
 use crate::stage::Schedule;
 use connection::{Connection, Standing};
 use hub::{Finished, Hub};
@@ -64,12 +65,15 @@ pub(super) struct Lane<W: Wait> {
     /// Whether its attempt was counted as settled, and its work as done.
     settled: bool,
     done: bool,
+    /// First turns of a burst that its connections have not had.
+    first_turns: u32,
 }
 
 impl<W: Wait> Lane<W> {
     /// A lane without connections.
     pub(super) fn new(hub: Arc<Hub>, wait: W, index: u32, lanes: u32) -> Self {
         let share = crate::pacing::share(hub.options.connections, index, lanes);
+        let first_turns = if hub.options.workload == Workload::Burst { share as u32 } else { 0 };
         Self {
             hub,
             wait,
@@ -80,6 +84,7 @@ impl<W: Wait> Lane<W> {
             under_way: None,
             settled: false,
             done: false,
+            first_turns,
         }
     }
 
@@ -121,10 +126,26 @@ impl<W: Wait> Lane<W> {
         let mut byte = [0];
         match W::read(socket, &mut byte) {
             Ok(0) => self.peer_closed(slot),
-            Ok(_) => self.lose(slot, "idle", "unexpected_bytes"),
+            Ok(_) => self.peer_failed(slot, "unexpected_bytes"),
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-            Err(error) => self.lose(slot, "idle", &brink_host::errno::name(&error)),
+            Err(error) => self.peer_failed(slot, &brink_host::errno::name(&error)),
         }
+    }
+
+    /// The peer does something wrong to an idle connection. One that waits for its turn is made again then, and not
+    /// also a while after it was lost, which would be a turn too many.
+    fn peer_failed(&mut self, slot: usize, errno: &str) {
+        if self.is_made_again() {
+            self.drop_socket(slot);
+            self.hub.failure(self.index, "idle", errno);
+        } else {
+            self.lose(slot, "idle", errno);
+        }
+    }
+
+    /// Whether connections that are lost are made again.
+    fn is_made_again(&self) -> bool {
+        self.hub.options.reopens() && self.hub.schedule().is_some()
     }
 
     /// The peer closes an idle connection in good order.
@@ -136,12 +157,11 @@ impl<W: Wait> Lane<W> {
         }
     }
 
-    /// An open connection is of no more use. In a churn it is tried again later.
+    /// An open connection is of no more use. Where connections are made again it is tried again later.
     fn lose(&mut self, slot: usize, phase: &'static str, errno: &str) {
         self.drop_socket(slot);
-        let connection = &mut self.connections[slot];
-        let churns = self.hub.options.churns() && self.hub.schedule().is_some();
-        connection.standing = if churns { Standing::Down } else { Standing::Gone };
+        let standing = if self.is_made_again() { Standing::Down } else { Standing::Gone };
+        self.connections[slot].standing = standing;
         self.hub.with(self.index, |samples| samples.closed_early += 1);
         self.hub.failure(self.index, phase, errno);
         self.hub.stage.count_close();
@@ -193,9 +213,13 @@ impl<W: Wait> Lane<W> {
 
 impl<W: Wait> Drop for Lane<W> {
     /// What is under way is abandoned, which only an interruption leaves to do: attempts count as not made, requests
-    /// as not intended.
+    /// as not intended. Where the run was cut short, what is not there has timed out.
     fn drop(&mut self) {
         self.flush();
+        self.hub.stage.pass_first_turns(u64::from(self.first_turns));
+        if self.hub.stage.is_cut_short() {
+            self.time_out();
+        }
         let counts = self.hub.counts.of(self.index);
         let mut live = 0;
         for connection in self.connections.iter().filter(|connection| connection.standing == Standing::Open) {
@@ -221,6 +245,22 @@ impl<W: Wait> Drop for Lane<W> {
 }
 
 impl<W: Wait> Lane<W> {
+    /// The run is cut short: a request under way, and the proofs of a hold that are not there, have failed.
+    fn time_out(&mut self) {
+        if let Some(since_ns) = self.under_way.take() {
+            self.hub.counts.of(self.index).settle(false);
+            self.hub.count_failed(self.index, since_ns, hub::Before::default());
+            self.hub.failure(self.index, "request", "timeout");
+        }
+        let holds = matches!(self.hub.options.workload, Workload::Hold { .. });
+        for slot in 0..self.connections.len() {
+            let connection = &self.connections[slot];
+            if holds && connection.standing == Standing::Open && !connection.is_proved {
+                self.lose(slot, "final_verify", "timeout");
+            }
+        }
+    }
+
     /// The life of a lane that has one connection: opens it, waits for the workload, takes part in it, and waits for
     /// the end of the run.
     ///

@@ -221,9 +221,13 @@ impl<'a> Driver<'a> {
     }
 
     /// Closes everything and returns the samples. What is under way is abandoned, which only an interruption
-    /// leaves to do: attempts count as not made, requests as not intended.
+    /// leaves to do: attempts count as not made, requests as not intended. Where the run was cut short, what is not
+    /// there has timed out.
     fn close(mut self) -> WorkerSamples {
         let Worker { options, index, workers, .. } = self.worker;
+        if self.worker.stage.is_cut_short() {
+            self.time_out();
+        }
         self.give_up_arrivals(self.worker.stage.now_ns());
         for slot in 0..self.connections.len() {
             let state = self.connections[slot].state;

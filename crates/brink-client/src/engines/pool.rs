@@ -3,4 +3,13 @@
 //!
 //! Must not make more threads than were asked.
 
-pub(super) use super::lanes::alone::run;
+use std::io;
+
+use super::lanes::crew;
+use crate::samples::WorkerSamples;
+use crate::stage::Worker;
+
+/// The one worker, from its start to its samples.
+pub(super) fn run(worker: &Worker<'_>) -> io::Result<WorkerSamples> {
+    crew::run(worker, u64::from(worker.options.threads).min(worker.options.connections) as u32)
+}

@@ -2,4 +2,13 @@
 //!
 //! Must not send before the last reply has come.
 
-pub(super) use super::lanes::alone::run;
+use std::io;
+
+use super::lanes::crew;
+use crate::samples::WorkerSamples;
+use crate::stage::Worker;
+
+/// The one worker, from its start to its samples.
+pub(super) fn run(worker: &Worker<'_>) -> io::Result<WorkerSamples> {
+    crew::run(worker, 1)
+}

@@ -3,7 +3,7 @@
 //! A thread's stack is 64 KiB of address space, of which an exchange touches a few pages. All threads wait for the
 //! workload on one eventfd(2), so that one write wakes them together. Must not exceed the memory maps of the process.
 
-mod room;
+pub(super) mod room;
 
 use std::io;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::stage::Worker;
 use room::Room;
 
 /// Address space of a thread's stack: a checked exchange takes some 8 KiB of it, with a large payload some 24 KiB.
-const STACK_BYTES: usize = 64 * 1024;
+pub(super) const STACK_BYTES: usize = 64 * 1024;
 /// Sets of samples: threads that run at once seldom want the same.
 const SHARDS_MAX: u32 = 16;
 
@@ -71,7 +71,7 @@ impl Lanes for Threads<'_, '_> {
     }
 
     fn start(&mut self, index: u32, dialing: Dialing) -> io::Result<()> {
-        let wait = Blocking::together(Arc::clone(self.hub), self.bells);
+        let wait = Blocking::new(Arc::clone(self.hub), self.bells);
         let lane = Lane::new(Arc::clone(self.hub), wait, index, self.lanes);
         let live = move || block(lane.live(dialing));
         thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(self.scope, live).map(drop)

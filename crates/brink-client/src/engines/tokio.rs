@@ -98,6 +98,7 @@ impl Call {
 #[derive(Debug, Default)]
 struct Calls {
     begin: Call,
+    free: Call,
     over: Call,
 }
 
@@ -105,6 +106,7 @@ impl Calls {
     fn call(&self, signal: Signal) {
         match signal {
             Signal::Begin => self.begin.give(),
+            Signal::Free => self.free.give(),
             Signal::Over => self.over.give(),
             Signal::Close => {}
         }
@@ -113,6 +115,7 @@ impl Calls {
     async fn heard(&self, signal: Signal) {
         match signal {
             Signal::Begin => self.begin.heard().await,
+            Signal::Free => self.free.heard().await,
             Signal::Over => self.over.heard().await,
             Signal::Close => pending().await,
         }

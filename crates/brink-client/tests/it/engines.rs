@@ -13,12 +13,12 @@ use brink_client::{
 use crate::load::{BUSY, HOLD, Notes, options};
 use crate::servers;
 
-const CHURN: Workload = Workload::Churn { think: Duration::ZERO };
+pub const CHURN: Workload = Workload::Churn { think: Duration::ZERO };
 /// Longer than any test: what ends earlier ends because all was sent.
-const LONG: Duration = Duration::from_secs(600);
+pub const LONG: Duration = Duration::from_secs(600);
 
 /// Runs, and checks what holds of every run.
-fn load(engine: &Engine, options: &LoadOptions, stop: &Stop) -> Outcome {
+pub fn load(engine: &Engine, options: &LoadOptions, stop: &Stop) -> Outcome {
     let live = LiveCounters::new(options.threads);
     let outcome = run(engine, options, stop, &live, &mut Notes::default()).unwrap();
     let samples = &outcome.samples;
@@ -31,21 +31,21 @@ fn load(engine: &Engine, options: &LoadOptions, stop: &Stop) -> Outcome {
     outcome
 }
 
-fn finishes(engine: &Engine, options: &LoadOptions) -> Outcome {
+pub fn finishes(engine: &Engine, options: &LoadOptions) -> Outcome {
     let outcome = load(engine, options, &Stop::new());
     assert!(!outcome.interrupted, "{}", engine.name);
     outcome
 }
 
 /// Options for so many requests from the window's begin on.
-fn fixed(target: SocketAddr, connections: u64, workload: Workload, requests: u64) -> LoadOptions {
+pub fn fixed(target: SocketAddr, connections: u64, workload: Workload, requests: u64) -> LoadOptions {
     let requests = Some(requests);
     let base = options(target, connections, workload);
     LoadOptions { requests, warmup: Duration::ZERO, duration: LONG, ..base }
 }
 
 /// What was counted, without the histograms.
-fn told(outcome: &Outcome) -> String {
+pub fn told(outcome: &Outcome) -> String {
     let samples = &outcome.samples;
     format!(
         "opened {} failed {} not_attempted {} closed_early {} live_at_end {} reopened {} intended {} completed {} \
@@ -66,7 +66,7 @@ fn told(outcome: &Outcome) -> String {
 }
 
 /// Failures as (phase, errno, count).
-fn failures(outcome: &Outcome) -> Vec<(&str, &str, u64)> {
+pub fn failures(outcome: &Outcome) -> Vec<(&str, &str, u64)> {
     let failures = outcome.samples.failures.iter();
     failures.map(|failure| (failure.phase, failure.errno.as_str(), failure.count)).collect()
 }
@@ -76,7 +76,7 @@ fn open(rate_per_s: f64, arrivals: Arrivals) -> Workload {
 }
 
 /// Echoes so many frames, as they are, and returns.
-fn echo_frames(stream: &mut TcpStream, frames: usize) {
+pub fn echo_frames(stream: &mut TcpStream, frames: usize) {
     for _ in 0..frames {
         let Some((_, bytes)) = servers::frame(stream) else { return };
         if stream.write_all(&bytes).is_err() {

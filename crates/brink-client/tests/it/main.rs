@@ -1,9 +1,11 @@
 //! The crate against small servers on loopback, well-behaved and not.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod closing;
 mod control;
 mod engines;
 mod load;
 mod misbehaviour;
 mod probe;
 mod servers;
+mod sharing;

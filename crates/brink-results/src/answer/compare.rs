@@ -110,11 +110,14 @@ fn shared<'a, R: PartialOrd>(
     best
 }
 
-/// The same load, and the same wait and work at the target. What serves it may differ: that is the question.
+/// The same load, and the same wait and work at the target. What serves it, and in how many processes, may differ:
+/// that is the question. A wait or work of the target's own counts only where requests do not ask for theirs.
 fn comparable(a: &CaseResult, b: &CaseResult) -> bool {
-    let (x, y) = (&a.case.target, &b.case.target);
-    same_load(&a.case.load, &b.case.load)
-        && (x.delay, x.work_us, x.processes, &x.cpus) == (y.delay, y.work_us, y.processes, &y.cpus)
+    let (x, y, load) = (&a.case.target, &b.case.target, &a.case.load);
+    same_load(load, &b.case.load)
+        && (load.delay_ns.is_some() || x.delay == y.delay)
+        && (load.work_us.is_some() || x.work_us == y.work_us)
+        && x.cpus == y.cpus
 }
 
 /// The same but for the host that is spoken to and the random numbers that are drawn, which differ between targets

@@ -59,7 +59,9 @@ pub fn answer_one(result: &CaseResult) -> String {
     if let Some(workers) = workers::summary(result) {
         say("workers", &workers);
     }
-    if let Some(ratio) = result.facts.target.as_ref().and_then(|target| target.work_error_ratio) {
+    let asks_for_work = result.case.load.work_us.unwrap_or(result.case.target.work_us) > 0;
+    let ratio = result.facts.target.as_ref().and_then(|target| target.work_error_ratio);
+    if let Some(ratio) = ratio.filter(|_| asks_for_work) {
         say("CPU work", &format!("off by {:+.1}% of what is asked, when it was tried out", ratio * 100.0));
     }
     let (client, target) = cpu(result);

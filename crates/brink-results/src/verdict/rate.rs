@@ -13,7 +13,8 @@ use crate::schema::{CaseResult, Verdict};
 /// part of the latency it changes nothing that is told.
 pub(super) fn schedule_lag(result: &CaseResult) -> Option<String> {
     let lag = result.schedule_lag_ns?;
-    let latency_p99 = result.latency_ns.as_ref().map_or(0, |latency| latency.p99);
+    // Where nothing was answered there is nothing that the lag could have bent.
+    let latency_p99 = result.latency_ns.as_ref()?.p99;
     let decides = lag.p99 > LAG_NS_MAX && lag.p99 as f64 > LAG_SHARE_MAX * latency_p99 as f64;
     decides.then(|| {
         format!(

@@ -52,6 +52,45 @@ fn an_open_loop_that_fell_behind() {
 }
 
 #[test]
+fn a_lag_is_held_against_latencies_only() {
+    let mut unanswered = loop_at(5_000.0);
+    unanswered.latency_ns = None;
+    unanswered.schedule_lag_ns = Some(DelayError { p50: MS, p99: 4 * MS, max: 9 * MS });
+    unanswered.requests.not_sent = 10_000;
+    unanswered.requests.completed = 10_000;
+    assert_eq!(
+        judged(unanswered).validity.verdict,
+        Verdict::Unsteady,
+        "the target fell behind, not the client"
+    );
+}
+
+#[test]
+fn a_limit_that_the_target_met_while_it_served_counts_though_nothing_failed() {
+    use brink_results::schema::{Confidence, FailurePoint};
+    let point = |phase: &str, limit: &str| FailurePoint {
+        at_connections: 1_000,
+        predicted_at: None,
+        end: End::Target,
+        phase: phase.to_owned(),
+        errno: "EAGAIN".to_owned(),
+        limit: limit.to_owned(),
+        limit_value: Some(40),
+        confidence: Confidence::Confirmed,
+        evidence: Vec::new(),
+        fix: None,
+    };
+    let met = |phase: &'static str, limit: &'static str| {
+        let mut made = loop_at(5_000.0);
+        made.failure_point = Some(point(phase, limit));
+        judged(made).validity.verdict
+    };
+    assert_eq!(met("spawn", "rlimit.nproc"), Verdict::LimitBound);
+    assert_eq!(met("accept", "rlimit.nofile"), Verdict::Valid, "somebody else was refused");
+    assert_eq!(met("spawn", "unknown"), Verdict::Valid);
+}
+
+#[test]
 fn few_requests_and_chance_prove_nothing() {
     let mut few = loop_at(20.0);
     few.requests.per_s = Some(15.0);

@@ -73,6 +73,8 @@ fn one_result_of_each_kind_of_target() {
     check_says(&answer_one(&silent), &["workers 4 serving processes; each 616 KiB of user memory"]);
     let mut tried = result(MODELS[2], 10);
     tried.facts.target.as_mut().unwrap().work_error_ratio = Some(-0.031);
+    assert!(!answer_one(&tried).contains("CPU work"), "nobody asked for any");
+    tried.case.load.work_us = Some(50);
     check_says(&answer_one(&tried), &["CPU work off by -3.1% of what is asked"]);
 }
 

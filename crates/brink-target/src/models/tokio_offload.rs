@@ -6,12 +6,13 @@
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::conversation::{Conduct, block, converse};
 use super::runtime::{one_thread, serve_on_one_thread};
 use crate::asked::Asked;
-use crate::context::{Open, Serve};
+use crate::context::{Context, Open, Serve};
 use crate::headroom::Headroom;
 
 /// As many as tokio itself allows (`max_blocking_threads`).
@@ -20,8 +21,10 @@ pub(super) const THREADS_DEFAULT: u32 = 512;
 /// tokio panics where it can make no thread and has none (runtime/blocking/pool.rs); with one,
 /// what finds no thread waits for it.
 const KEEP_ALIVE: Duration = Duration::from_secs(365 * 24 * 3600);
+/// A new thread of the pool that has not begun by then was refused, or the machine is busy: then it is tried out.
+const LATE: Duration = Duration::from_millis(50);
 /// What tokio gives a thread (`thread_stack_size`).
-const STACK_BYTES: u64 = 2 * 1024 * 1024;
+pub(super) const STACK_BYTES: u64 = 2 * 1024 * 1024;
 
 pub(super) fn serve(serve: Serve<'_>) -> io::Result<()> {
     let runtime = one_thread()
@@ -66,16 +69,27 @@ struct State {
 struct UnderWay<'a>(&'a Pool);
 
 impl Pool {
-    fn enter(&self) -> io::Result<UnderWay<'_>> {
+    /// With whether tokio will try to make a thread for it.
+    fn enter(&self) -> io::Result<(UnderWay<'_>, bool)> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let wanted = (state.under_way + 1).min(self.threads_max);
-        if wanted > state.threads {
+        let grows = wanted > state.threads;
+        if grows {
             let threads = state.threads;
             state.headroom.check(STACK_BYTES, threads)?;
             state.threads = wanted;
         }
         state.under_way += 1;
-        Ok(UnderWay(self))
+        Ok((UnderWay(self), grows))
+    }
+}
+
+/// Counts the refusal of a thread, which tokio passes over: what wanted it then waits for another one. It does not
+/// tell, so it is seen by asking the kernel for a thread once more.
+fn note_refused_thread(context: &Context) {
+    let again = thread::Builder::new().name("offload-trial".to_owned()).stack_size(STACK_BYTES as usize);
+    if let Err(error) = again.spawn(|| ()) {
+        context.note("spawn", &error);
     }
 }
 
@@ -93,15 +107,18 @@ impl Conduct for Offload {
     /// Waits for a thread of the pool that waits and works.
     async fn wait(&self, asked: Asked, open: &Open) -> Option<u64> {
         let context = open.shared_context();
-        let _under_way = match self.0.enter() {
-            Ok(under_way) => under_way,
+        let (_under_way, grows) = match self.0.enter() {
+            Ok(entered) => entered,
             Err(error) => {
-                context.note("offload", &error);
+                context.note("spawn", &error);
                 return None;
             }
         };
         let begun = Instant::now();
         let on_the_pool = tokio::task::spawn_blocking(move || {
+            if grows && begun.elapsed() > LATE {
+                note_refused_thread(&context);
+            }
             block(asked.delay, &context)?;
             let waited_ns = if asked.delay.is_zero() { 0 } else { begun.elapsed().as_nanos() as u64 };
             context.work.run(asked.work_us, &context.stop).then_some(waited_ns)

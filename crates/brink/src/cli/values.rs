@@ -99,7 +99,7 @@ pub fn pid(text: &str) -> Result<u32, String> {
 /// Reads a command line.
 pub fn command(text: &str) -> Result<String, String> {
     match shlex::split(text) {
-        Some(words) if !words.is_empty() => Ok(text.to_owned()),
+        Some(words) if words.first().is_some_and(|program| !program.is_empty()) => Ok(text.to_owned()),
         Some(_) => Err("a command is needed".to_owned()),
         None => Err(format!("`{text}`: a quote is not closed")),
     }

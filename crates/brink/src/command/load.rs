@@ -2,14 +2,14 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use brink_client::Stop;
-use brink_results::case::{Case, Origin, Protocol, Workload};
+use brink_results::case::{Case, Origin};
 use brink_results::schema::{CaseResult, PLAN_SCHEMA, Plan, Verdict};
 use brink_results::store::RunDirError;
 use brink_results::{answer, report, store};
-use brink_wire::value::{format_count, format_duration};
+use brink_wire::value::format_count;
 
 use crate::cli::{Format, LoadArgs};
 use crate::command;
@@ -31,6 +31,12 @@ pub fn run(args: &LoadArgs) -> Result<(), Failure> {
     let target_cpus = args.target_cpus.as_ref().map(|cpus| cpus.0.as_slice());
     command::check_cpus("--target-cpus", target_cpus, &machine.cpus_allowed)?;
     let case = plan::load(args, &machine)?;
+    let token_was_typed = args.token.is_some() && std::env::var_os("BRINK_TOKEN").is_none();
+    if token_was_typed && !matches!(case.target.origin, Origin::Address { .. }) {
+        return Err(Failure::usage(
+            "--token: only with a server that runs already: name it with --target or a URL",
+        ));
+    }
     if let Some(out) = &args.out {
         claim(out, &case).map_err(|error| Failure::usage(format!("--out: {error}")))?;
     }
@@ -44,11 +50,7 @@ pub fn run(args: &LoadArgs) -> Result<(), Failure> {
     lock(&progress).begin(&case.name);
     let settings = Settings {
         preflight: !args.no_preflight,
-        permission: Permission {
-            token: args.token.clone(),
-            token_was_typed: args.token.is_some() && std::env::var_os("BRINK_TOKEN").is_none(),
-            external: args.external,
-        },
+        permission: Permission { token: args.token.clone(), token_was_typed, external: args.external },
         stop,
     };
     let showing = Arc::clone(&progress);
@@ -122,32 +124,16 @@ pub fn verdict(result: &CaseResult, signal: Option<Code>) -> Option<Failure> {
 /// What is about to be done, in totals.
 fn totals(case: &Case) -> String {
     let load = &case.load;
-    let time = |ns| format_duration(Duration::from_nanos(ns));
     let to = match &case.target.origin {
         Origin::Started => format!("a `{}` target of its own", case.target.model),
         Origin::Address { address, .. } => address.clone(),
         Origin::Command { command, .. } => format!("`{command}`"),
     };
-    let what = match load.workload {
-        Workload::Open { rate_per_s, .. } => format!("open at {rate_per_s} requests/s in all"),
-        other => other.name().to_owned(),
-    };
-    let long = match load.requests {
-        Some(requests) => {
-            format!("{} requests in all, {} at most", format_count(requests), time(load.duration_ns))
-        }
-        None => format!("for {} after {} of warm-up", time(load.duration_ns), time(load.warmup_ns)),
-    };
-    let bytes = match &load.protocol {
-        Protocol::Frame => format!("payload {} B", load.payload_bytes),
-        Protocol::Http { method, path, .. } => format!("{method} {path}"),
-        Protocol::Bytes { send, .. } => format!("`{send}`"),
-    };
+    let threads = if load.threads == 1 { "1 thread".to_owned() } else { format!("{} threads", load.threads) };
     format!(
-        "{} connections in all to {to}, {what}, {long}, {bytes}, engine {} with {} thread{}",
+        "{} connections in all to {to}, {}, engine {} with {threads}",
         format_count(load.connections),
+        command::in_words(load),
         load.engine,
-        load.threads,
-        if load.threads == 1 { "" } else { "s" }
     )
 }

@@ -54,17 +54,14 @@ fn text(plan: &Plan) -> String {
     let mut out = format!("{}: {} cases, seed {}\n", plan.name, plan.cases.len(), plan.seed);
     for (number, case) in plan.cases.iter().enumerate() {
         out += &format!(
-            "{:>4}  {:<28} {} connections, {} for {} after {}, delay {}, payload {} B, engine {}\n",
+            "{:>4}  {:<28} {} connections, {}, delay {}, engine {}\n",
             number + 1,
             case.name,
             format_count(case.load.connections),
-            case.load.workload.name(),
-            format_duration(Duration::from_nanos(case.load.duration_ns)),
-            format_duration(Duration::from_nanos(case.load.warmup_ns)),
+            command::in_words(&case.load),
             case.load
                 .delay_ns
                 .map_or(case.target.delay.to_string(), |ns| format_duration(Duration::from_nanos(ns))),
-            case.load.payload_bytes,
             case.load.engine,
         );
     }

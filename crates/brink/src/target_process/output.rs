@@ -12,6 +12,8 @@ use std::time::Duration;
 const LINES_KEPT: usize = 5;
 /// Of a line that is kept; more is cut.
 const LINE_BYTES_MAX: u64 = 1 << 20;
+/// Characters of a line that are shown to people.
+const SHOWN_MAX: usize = 200;
 /// For last words that are still in the pipe after the end. A process that nobody knows of may hold
 /// the other end for longer.
 const WORDS_WITHIN: Duration = Duration::from_millis(500);
@@ -55,7 +57,7 @@ impl Output {
     /// What it said last on stderr, in one line; empty if nothing.
     pub fn last_words(&self) -> String {
         let kept = self.last_words.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.iter().map(|line| line.trim_start_matches("brink: ")).collect::<Vec<_>>().join("; ")
+        kept.iter().map(|line| shown(line.trim_start_matches("brink: "))).collect::<Vec<_>>().join("; ")
     }
 
     /// The same of a process that has ended: waits for what is still in the pipe.
@@ -68,6 +70,16 @@ impl Output {
         }
         self.last_words()
     }
+}
+
+/// What a stranger wrote, fit for a terminal and for one line of it.
+pub fn shown(line: &str) -> String {
+    let mut plain: String =
+        line.chars().map(|c| if c.is_control() { '?' } else { c }).take(SHOWN_MAX).collect();
+    if line.chars().nth(SHOWN_MAX).is_some() {
+        plain.push_str("..");
+    }
+    plain
 }
 
 /// One line without its end; `None` after the last one.
@@ -93,4 +105,17 @@ fn keep_last_lines(stderr: impl Read, kept: &Mutex<VecDeque<String>>) {
 
 fn thread(name: &str) -> std::thread::Builder {
     std::thread::Builder::new().name(name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_strangers_write_is_cut_and_made_plain() {
+        assert_eq!(shown("it is brökén"), "it is brökén");
+        assert_eq!(shown("\u{1b}[2J\0x"), "?[2J?x");
+        assert_eq!(shown(&"é".repeat(SHOWN_MAX)), "é".repeat(SHOWN_MAX));
+        assert_eq!(shown(&"é".repeat(1 << 20)), "é".repeat(SHOWN_MAX) + "..");
+    }
 }

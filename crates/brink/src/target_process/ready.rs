@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use super::output::shown;
 use brink_wire::control::Ready;
 use brink_wire::value;
 
@@ -13,6 +14,8 @@ const READY_WITHIN: Duration = Duration::from_secs(10);
 const TRY_EVERY: Duration = Duration::from_millis(10);
 /// A connect on loopback that takes longer has met a full backlog.
 const CONNECT_WITHIN: Duration = Duration::from_millis(200);
+/// One that closed its output is about to end, or serves on in silence.
+const ENDS_WITHIN: Duration = Duration::from_millis(200);
 /// A target accepts before it says so: that long its ready line is waited for after its port
 /// answered, since it tells what the port does not.
 const LINE_AFTER_PORT: Duration = Duration::from_secs(1);
@@ -34,7 +37,9 @@ pub fn wait(
         match listen(first_line, &mut will_speak) {
             Some(line) => match (serde_json::from_str(&line), port) {
                 (Ok(ready), _) => return Ok(Some(ready)),
-                (Err(_), None) => return Err(format!("its first line is `{line}`, not a ready line")),
+                (Err(_), None) => {
+                    return Err(format!("its first line is `{}`, not a ready line", shown(&line)));
+                }
                 (Err(_), Some(_)) => will_speak = false,
             },
             None if has_ended() => return Err("it ended at once".to_owned()),
@@ -44,6 +49,7 @@ pub fn wait(
             match (will_speak, Instant::now() < until) {
                 (true, true) => continue,
                 (true, false) => return Err(format!("no ready line within {}", format(READY_WITHIN))),
+                (false, _) if super::wait_until(Instant::now() + ENDS_WITHIN, &mut has_ended) => continue,
                 (false, _) => return Err("it closed its output and said no ready line".to_owned()),
             }
         };
@@ -118,6 +124,12 @@ mod tests {
         }
         let (send, first_line) = mpsc::channel();
         drop(send);
+        let mut looks = 0;
+        let ends_a_moment_later = || {
+            looks += 1;
+            looks > 2
+        };
+        assert_eq!(wait(&first_line, None, ends_a_moment_later), Err("it ended at once".to_owned()));
         assert!(wait(&first_line, None, || false).unwrap_err().contains("closed its output"));
     }
 }

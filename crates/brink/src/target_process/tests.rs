@@ -99,10 +99,28 @@ fn what_does_not_come_up_says_why_in_one_line() {
     let said = why("false {port}");
     assert!(said.contains("ended at once") && said.contains("exit status: 1"), "{said}");
     assert!(why("echo hello").contains("`hello`"), "without a port only a ready line will do");
+    assert!(why("echo hello").contains("{port}"), "what else would do");
     assert!(why("'x").contains("quote"));
+    let binary = why("sh -c 'head -c 2000000 /dev/zero'");
+    assert!(binary.len() < 500 && !binary.contains('\0'), "{} bytes", binary.len());
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     assert!(start_command("sleep 600", Some(port)).err().unwrap().contains("in use"));
+}
+
+#[test]
+fn one_that_goes_into_the_background_is_told_of_and_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("pid");
+    let command = format!(
+        "sh -c 'setsid sh -c \"echo \\$\\$ >{0}; exec sleep 600\" & while [ ! -s {0} ]; do :; done' {{port}}",
+        file.display()
+    );
+    let said = start_command(&command, None).err().unwrap();
+    assert!(said.contains("ended at once") && said.contains("foreground"), "{said}");
+    let pid = std::fs::read_to_string(file).unwrap().trim().parse().unwrap();
+    let gone = || check_readable(pid).is_err();
+    assert!(wait_until(Instant::now() + Duration::from_secs(10), gone), "it still runs");
 }
 
 #[test]

@@ -53,6 +53,8 @@ fn flags() {
     refused(&["load", "--send", r"\q", "--expect", "x"], 2, &["--send", r"\xNN"]);
     refused(&["load", "--send", "x", "--expect", "x"], 2, &["--send", "answers frames"]);
     refused(&["load", "--command", "a 'b"], 2, &["--command", "quote"]);
+    refused(&["load", "--command", "''"], 2, &["--command", "a command is needed"]);
+    refused(&["load", "--token", "x"], 2, &["--token", "runs already"]);
     refused(&["load", "-r", "0"], 2, &["--rate", "0.001"]);
     refused(&["load", "-r", "5", "--workload", "closed"], 2, &["--rate", "open"]);
     refused(&["load", "--workload", "open"], 2, &["--rate"]);

@@ -23,6 +23,23 @@ fn tables_are_those_of_the_results_they_name() {
     assert!(seen > 0, "the README has a table");
 }
 
+/// Each line of a block that begins with `<!-- lines from DIR -->` is a line of DIR's answer, in the same order.
+#[test]
+fn lines_are_those_of_the_results_they_name() {
+    let text = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let mut seen = 0;
+    for part in text.split("<!-- lines from ").skip(1) {
+        let (dir, rest) = part.split_once(" -->").unwrap();
+        let answer = answer::answer(&store::read_run(&root().join(dir)).unwrap());
+        let mut left = answer.lines();
+        for line in rest.split("```").nth(1).unwrap().trim_matches('\n').lines() {
+            assert!(left.any(|told| told == line), "{dir} does not say, or not in this order: {line}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 5, "the README quotes results");
+}
+
 #[test]
 fn every_file_it_points_to_is_there() {
     let text = std::fs::read_to_string(root().join("README.md")).unwrap();

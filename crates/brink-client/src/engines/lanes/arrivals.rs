@@ -51,9 +51,12 @@ impl Arrivals {
         let end_ns = now_ns.min(schedule.window_end_ns);
         let counts = |due_ns: u64| u64::from(due_ns < end_ns && schedule.in_window(due_ns));
         self.not_sent += self.returned.drain(..).map(counts).sum::<u64>();
+        let mut backlog = 0;
         while self.arriving.due_ns() < end_ns {
+            backlog += 1;
             self.not_sent += counts(self.arriving.take());
         }
+        self.backlog_peak = self.backlog_peak.max(backlog);
     }
 
     /// Adds what was counted here.
@@ -101,6 +104,13 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_took_before_the_end_is_backlog() {
+        let mut arrivals = arrivals(u64::MAX);
+        arrivals.give_up(&SCHEDULE, u64::MAX);
+        assert_eq!(counted(&arrivals), (7, 10));
+    }
+
+    #[test]
     fn what_is_given_up_came_due_before_the_end() {
         let mut left = arrivals(u64::MAX);
         assert_eq!(left.take(&SCHEDULE, 0), Some(0));
@@ -110,6 +120,6 @@ mod tests {
         assert_eq!(counted(&left), (1, 0));
         let mut cut = arrivals(u64::MAX);
         cut.give_up(&SCHEDULE, 4_500);
-        assert_eq!(counted(&cut), (2, 0), "due at 3 and 4");
+        assert_eq!(counted(&cut), (2, 5), "due at 3 and 4");
     }
 }

@@ -16,7 +16,6 @@ use rustix::thread::set_current_timer_slack;
 
 use super::hub::Hub;
 use super::wait::{Interest, Signal, Wait, Woken};
-use crate::live::Shard;
 
 const NS_PER_S: u64 = 1_000_000_000;
 /// A wait that is longer is made in two parts.
@@ -37,7 +36,7 @@ pub(in crate::engines) fn block<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// Wakes all who wait for it at once: an eventfd(2), which stays readable until somebody silences it.
+/// Wakes all who wait for it at once: an eventfd(2), which stays readable.
 #[derive(Debug)]
 pub(in crate::engines) struct Bell(OwnedFd);
 
@@ -50,7 +49,7 @@ impl Bell {
         Ok(Self(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?))
     }
 
-    /// Rings, until it is silenced.
+    /// Rings from here on.
     ///
     /// # Errors
     /// Those of write(2).
@@ -61,17 +60,13 @@ impl Bell {
             Err(error) => Err(error.into()),
         }
     }
-
-    fn silence(&self) {
-        // That it was silent already is what is wanted.
-        let _silent = rustix::io::read(&self.0, &mut [0; 8]);
-    }
 }
 
 /// Bells of lanes that wait together: one for each signal, rung once.
 #[derive(Debug)]
 pub(in crate::engines) struct Bells {
     begin: Bell,
+    free: Bell,
     over: Bell,
     close: Bell,
 }
@@ -82,7 +77,7 @@ impl Bells {
     /// # Errors
     /// Those of eventfd(2).
     pub(in crate::engines) fn new() -> io::Result<Self> {
-        Ok(Self { begin: Bell::new()?, over: Bell::new()?, close: Bell::new()? })
+        Ok(Self { begin: Bell::new()?, free: Bell::new()?, over: Bell::new()?, close: Bell::new()? })
     }
 
     /// Gives a signal. The end of the run is every signal.
@@ -92,6 +87,7 @@ impl Bells {
     pub(in crate::engines) fn ring(&self, signal: Signal) -> io::Result<()> {
         if signal == Signal::Close {
             self.begin.ring()?;
+            self.free.ring()?;
             self.over.ring()?;
         }
         self.of(signal).ring()
@@ -100,6 +96,7 @@ impl Bells {
     fn of(&self, signal: Signal) -> &Bell {
         match signal {
             Signal::Begin => &self.begin,
+            Signal::Free => &self.free,
             Signal::Over => &self.over,
             Signal::Close => &self.close,
         }
@@ -109,27 +106,13 @@ impl Bells {
 /// Waits of one lane that block.
 pub(in crate::engines) struct Blocking<'a> {
     hub: Arc<Hub>,
-    caller: Caller<'a>,
-}
-
-/// Who calls a lane.
-enum Caller<'a> {
-    /// A bell of its own that rings for every order and is silenced as it is heard; and where to show what the lane
-    /// counts.
-    Own(&'a Bell, &'a Shard),
-    /// Bells that many lanes hear.
-    Shared(&'a Bells),
+    bells: &'a Bells,
 }
 
 impl<'a> Blocking<'a> {
-    /// Of a lane that is a worker of its own.
-    pub(in crate::engines) fn alone(hub: Arc<Hub>, bell: &'a Bell, shard: &'a Shard) -> Self {
-        Self { hub, caller: Caller::Own(bell, shard) }
-    }
-
-    /// Of one of many lanes.
-    pub(in crate::engines) fn together(hub: Arc<Hub>, bells: &'a Bells) -> Self {
-        Self { hub, caller: Caller::Shared(bells) }
+    /// Of one of the lanes that hear these bells.
+    pub(in crate::engines) fn new(hub: Arc<Hub>, bells: &'a Bells) -> Self {
+        Self { hub, bells }
     }
 
     fn wait_here(
@@ -138,23 +121,12 @@ impl<'a> Blocking<'a> {
         until_ns: Option<u64>,
         signal: Signal,
     ) -> io::Result<Woken> {
-        let bell = match self.caller {
-            Caller::Own(bell, shard) => {
-                shard.set(self.hub.counts.sums());
-                bell
-            }
-            Caller::Shared(bells) => bells.of(signal),
-        };
+        let bell = self.bells.of(signal);
         loop {
             let left_ns = until_ns.map(|until_ns| until_ns.saturating_sub(self.hub.stage.now_ns()));
             match poll_both(bell, socket, left_ns.map(first_part_ns)) {
                 Ok((_, true)) => return Ok(Woken::Ready),
-                Ok((true, false)) => {
-                    if let Caller::Own(bell, _) = self.caller {
-                        bell.silence();
-                    }
-                    return Ok(Woken::Called);
-                }
+                Ok((true, false)) => return Ok(Woken::Called),
                 Ok((false, false)) if until_ns.is_some_and(|ns| ns <= self.hub.stage.now_ns()) => {
                     return Ok(Woken::Time);
                 }
@@ -239,14 +211,12 @@ mod tests {
     }
 
     #[test]
-    fn a_bell_rings_until_it_is_silenced() {
+    fn a_bell_that_was_rung_rings_on() {
         let bell = Bell::new().unwrap();
         assert!(!is_rung(&bell));
         bell.ring().unwrap();
         bell.ring().unwrap();
         assert!(is_rung(&bell) && is_rung(&bell));
-        bell.silence();
-        assert!(!is_rung(&bell));
     }
 
     #[test]
@@ -264,11 +234,11 @@ mod tests {
         let bells = Bells::new().unwrap();
         bells.ring(Signal::Over).unwrap();
         let rung = |bells: &Bells| {
-            [Signal::Begin, Signal::Over, Signal::Close].map(|signal| is_rung(bells.of(signal)))
+            [Signal::Begin, Signal::Free, Signal::Over, Signal::Close].map(|signal| is_rung(bells.of(signal)))
         };
-        assert_eq!(rung(&bells), [false, true, false]);
+        assert_eq!(rung(&bells), [false, false, true, false]);
         bells.ring(Signal::Close).unwrap();
-        assert_eq!(rung(&bells), [true; 3]);
+        assert_eq!(rung(&bells), [true; 4]);
     }
 
     #[test]

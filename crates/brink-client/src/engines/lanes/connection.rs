@@ -26,11 +26,21 @@ pub(super) struct Connection<S> {
     /// Bytes of the request under way that were written.
     pub(super) written: u32,
     pub(super) standing: Standing,
+    /// Whether it proved at the end that it is alive, as far as it did.
+    pub(super) is_proved: bool,
 }
 
 impl<S> Connection<S> {
     /// A connection that is not there.
     pub(super) fn gone() -> Self {
-        Self { socket: None, partial: None, idle_ns: 0, requests: 0, written: 0, standing: Standing::Gone }
+        Self {
+            socket: None,
+            partial: None,
+            idle_ns: 0,
+            requests: 0,
+            written: 0,
+            standing: Standing::Gone,
+            is_proved: false,
+        }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::hub::Hub;
 use super::opening::{Dialing, dial};
 use super::ramp::Ramp;
+use super::signals::Signals;
 use super::wait::Signal;
 use crate::dial::Dialer;
 use crate::stage::{Order, Schedule, Worker};
@@ -54,7 +55,8 @@ pub(in crate::engines) fn coordinate(
     }));
     let ramp = Ramp::new(worker);
     let dialer = Dialer::new(worker);
-    let mut coordinator = Coordinator { worker, hub, lanes, ramp, dialer, started: 0, called_over: false };
+    let mut coordinator =
+        Coordinator { worker, hub, lanes, ramp, dialer, started: 0, signals: Signals::default() };
     let closed = coordinator.follow_orders();
     hub.give_up_arrivals();
     // Whatever happened: no lane is left waiting.
@@ -70,7 +72,7 @@ struct Coordinator<'a> {
     dialer: Dialer,
     /// Lanes.
     started: u64,
-    called_over: bool,
+    signals: Signals,
 }
 
 impl Coordinator<'_> {
@@ -84,6 +86,8 @@ impl Coordinator<'_> {
                     Order::Open { goal, begin_ns } => self.ramp.raise(goal, begin_ns),
                     Order::Work(schedule) => {
                         self.hub.begin(schedule);
+                        // What has no lane has no turn.
+                        self.hub.stage.pass_first_turns(self.worker.options.connections - self.started);
                         self.lanes.call(Signal::Begin)?;
                         work = Some(schedule);
                     }
@@ -91,9 +95,8 @@ impl Coordinator<'_> {
                 }
             }
             let due_ns = self.go_up();
-            if work.is_some() && !self.called_over && self.hub.stage.is_spent() {
-                self.called_over = true;
-                self.lanes.call(Signal::Over)?;
+            if work.is_some() {
+                self.signals.give(&self.hub.stage, |signal| self.lanes.call(signal))?;
             }
             if !arrived && self.is_done(work) {
                 arrived = true;
@@ -200,7 +203,7 @@ mod tests {
         fn start(&mut self, index: u32, _: Dialing) -> io::Result<()> {
             drop(Lane::new(
                 Arc::clone(&self.hub),
-                Blocking::together(Arc::clone(&self.hub), &self.bells),
+                Blocking::new(Arc::clone(&self.hub), &self.bells),
                 index,
                 1,
             ));

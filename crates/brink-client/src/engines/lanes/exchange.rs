@@ -42,8 +42,17 @@ impl<W: Wait> Lane<W> {
         connection.requests = connection.requests.wrapping_add(1);
         connection.written = 0;
         let asked = Asked { kind, sequence: (id << 32) | u64::from(connection.requests) };
+        let mut is_broken = false;
         loop {
-            let is_sent = send::<W>(connection, &hub.script, asked)?;
+            let is_sent = match send::<W>(connection, &hub.script, asked) {
+                Ok(is_sent) => is_sent,
+                // What a server said before it closed can still be read.
+                Err(error) if !is_broken && is_end(&error) => {
+                    is_broken = true;
+                    true
+                }
+                Err(error) => return Err(error.into()),
+            };
             let Some(socket) = connection.socket.as_ref() else { return Err(Fault::Lost("closed".into())) };
             let interest = if is_sent { Interest::Read } else { Interest::Both };
             match wait.wait(Some((socket, interest)), Some(until_ns), Signal::Close).await? {
@@ -53,11 +62,11 @@ impl<W: Wait> Lane<W> {
                 Woken::Time => return Err(Fault::Lost("timeout".into())),
             }
             if let Some((mut reply, is_followed)) = receive::<W>(connection, &hub.script, asked)? {
-                if !is_sent && reply.failed_status().is_none() {
-                    // Nobody can answer what was not sent yet, but for a server that refuses a request early.
+                let is_sent = is_sent && !is_broken;
+                if !is_sent && !hub.script.may_come_early(&reply) {
                     return Err(Fault::Lost("unexpected_bytes".into()));
                 }
-                // What is left of a request that was refused early cannot be told from the next one.
+                // What is left of a request that was answered early cannot be told from the next one.
                 reply.close |= !is_sent;
                 let now_ns = hub.stage.now_ns();
                 if now_ns > until_ns {
@@ -70,12 +79,8 @@ impl<W: Wait> Lane<W> {
 }
 
 /// Writes what the socket takes; returns whether that was all.
-fn send<W: Wait>(
-    connection: &mut Connection<W::Socket>,
-    script: &Script,
-    asked: Asked,
-) -> Result<bool, Fault> {
-    let Some(socket) = connection.socket.as_ref() else { return Err(Fault::Lost("closed".into())) };
+fn send<W: Wait>(connection: &mut Connection<W::Socket>, script: &Script, asked: Asked) -> io::Result<bool> {
+    let Some(socket) = connection.socket.as_ref() else { return Err(ErrorKind::NotConnected.into()) };
     let len = script.request_len(asked.kind);
     let mut header = [0; HEADER_LEN];
     let (head, body) = script.request(asked, &mut header);
@@ -89,10 +94,15 @@ fn send<W: Wait>(
             Ok(len) => connection.written += len as u32,
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error),
         }
     }
     Ok(true)
+}
+
+/// Whether a write failed because the peer has closed.
+fn is_end(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)
 }
 
 /// What a read led to.

@@ -9,6 +9,8 @@ use std::os::fd::AsFd;
 pub(in crate::engines) enum Signal {
     /// The workload begins.
     Begin,
+    /// Nothing is kept for first turns any more.
+    Free,
     /// Nothing more is to be sent.
     Over,
     /// The run ends.

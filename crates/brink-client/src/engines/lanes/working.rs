@@ -6,11 +6,11 @@ use std::io;
 use super::connection::Standing;
 use super::exchange::Answer;
 use super::hub::{Before, Finished};
-use super::turns::Turns;
+use super::turns::{REST, Turns};
 use super::wait::{Signal, Wait};
 use super::{Fault, Lane};
 use crate::options::Workload;
-use crate::pacing::Pace;
+use crate::pacing::{Pace, nanoseconds};
 use crate::protocol::Kind;
 use crate::samples::Times;
 use crate::stage::Schedule;
@@ -36,25 +36,40 @@ impl<W: Wait> Lane<W> {
     async fn work_in_turns(&mut self, schedule: Schedule) -> io::Result<()> {
         let mut turns = self.turns(&schedule);
         while !self.is_over(&schedule) {
-            let due_ns = turns.due_ns().map_or(schedule.window_end_ns, |ns| ns.min(schedule.window_end_ns));
+            let is_free = self.hub.stage.is_free();
+            let due_ns = turns.due_ns(is_free).unwrap_or(u64::MAX).min(schedule.window_end_ns);
             if due_ns > self.now_ns() {
-                self.rest(Some(due_ns), Signal::Over).await?;
+                let waits = !is_free && turns.is_any_denied();
+                self.rest(Some(due_ns), if waits { Signal::Free } else { Signal::Over }).await?;
                 continue;
             }
-            let Some(turn) = turns.take() else { continue };
+            let Some(turn) = turns.take(is_free) else { continue };
+            let is_first = turn.is_visit && self.first_turns > 0;
             // The share may be larger than what was attempted: where all is refused, trying ends.
-            let Some(connection) = self.connections.get(turn.slot) else { continue };
-            if turn.is_visit && connection.idle_ns > turn.due_ns && connection.standing != Standing::Gone {
+            let Some(connection) = self.connections.get(turn.slot) else {
+                self.pass_first_turn(is_first);
+                continue;
+            };
+            if turn.is_visit
+                && !is_first
+                && connection.idle_ns > turn.due_ns
+                && connection.standing != Standing::Gone
+            {
                 // It came due while the one before was not answered.
                 let counted = u64::from(schedule.in_window(turn.due_ns));
                 self.hub.with(self.index, |samples| samples.heartbeats_skipped += counted);
                 continue;
             }
             if !self.is_usable(turn.slot) {
+                self.pass_first_turn(is_first);
                 continue;
             }
             let now_ns = self.now_ns();
-            self.request(turn.slot, &schedule, now_ns, None).await;
+            if !self.take_request(schedule.in_window(now_ns), is_first) {
+                turns.deny(turn.slot, turn.due_ns);
+                continue;
+            }
+            self.request(turn.slot, now_ns, None).await;
             match self.connections[turn.slot].standing {
                 Standing::Gone => {}
                 Standing::Open => turns.answered(turn.slot, self.connections[turn.slot].idle_ns),
@@ -62,6 +77,27 @@ impl<W: Wait> Lane<W> {
             }
         }
         Ok(())
+    }
+
+    /// Takes what a request needs whose clock starts now; only those of the window are counted.
+    fn take_request(&mut self, is_counted: bool, is_first: bool) -> bool {
+        if !is_counted {
+            self.pass_first_turn(is_first);
+            return true;
+        }
+        if is_first {
+            self.first_turns -= 1;
+            return self.hub.stage.take_first_turn(true);
+        }
+        self.hub.stage.take_request()
+    }
+
+    /// A first turn that needs no request any more.
+    fn pass_first_turn(&mut self, is_first: bool) {
+        if is_first {
+            self.first_turns -= 1;
+            self.hub.stage.take_first_turn(false);
+        }
     }
 
     fn turns(&self, schedule: &Schedule) -> Turns {
@@ -72,15 +108,23 @@ impl<W: Wait> Lane<W> {
     /// Each connection in turn takes the next request that comes due, the one that has been idle longest first.
     async fn work_on_arrivals(&mut self, schedule: Schedule) -> io::Result<()> {
         let mut idle: VecDeque<usize> = (0..self.connections.len()).collect();
+        let mut resting: VecDeque<(u64, usize)> = VecDeque::new();
         while !self.is_over(&schedule) {
+            let now_ns = self.now_ns();
+            while let Some(&(_, slot)) = resting.front().filter(|&&(until_ns, _)| until_ns <= now_ns) {
+                resting.pop_front();
+                self.revive(slot);
+                self.connections[slot].idle_ns = now_ns;
+                idle.push_back(slot);
+            }
             let next = idle.front().copied();
-            let Some(slot) = next.filter(|&slot| self.connections[slot].standing != Standing::Gone) else {
+            let Some(slot) = next.filter(|&slot| self.connections[slot].standing == Standing::Open) else {
                 if idle.pop_front().is_none() {
-                    self.rest(Some(schedule.window_end_ns), Signal::Over).await?;
+                    let rested_ns = resting.front().map_or(u64::MAX, |&(until_ns, _)| until_ns);
+                    self.rest(Some(rested_ns.min(schedule.window_end_ns)), Signal::Over).await?;
                 }
                 continue;
             };
-            let now_ns = self.now_ns();
             let taken = self.hub.arrivals(|arrivals| arrivals.take(&schedule, now_ns)).flatten();
             let Some(due_ns) = taken else {
                 self.rest(Some(schedule.window_end_ns), Signal::Over).await?;
@@ -92,8 +136,18 @@ impl<W: Wait> Lane<W> {
             }
             let now_ns = self.now_ns();
             let lag_ns = (self.connections[slot].idle_ns <= due_ns).then(|| now_ns.saturating_sub(due_ns));
-            self.request(slot, &schedule, due_ns, lag_ns).await;
-            idle.rotate_left(1);
+            if !self.take_request(schedule.in_window(due_ns), false) {
+                continue;
+            }
+            self.request(slot, due_ns, lag_ns).await;
+            idle.pop_front();
+            match self.connections[slot].standing {
+                Standing::Gone => {}
+                Standing::Open => idle.push_back(slot),
+                Standing::Down => {
+                    resting.push_back((self.now_ns().saturating_add(nanoseconds(REST)), slot));
+                }
+            }
         }
         Ok(())
     }
@@ -123,11 +177,8 @@ impl<W: Wait> Lane<W> {
         self.connections[slot].standing != Standing::Gone
     }
 
-    /// Makes one request of the workload whose clock started at `clock_ns`, unless all that were to be sent were.
-    async fn request(&mut self, slot: usize, schedule: &Schedule, clock_ns: u64, lag_ns: Option<u64>) {
-        if schedule.in_window(clock_ns) && !self.hub.stage.take_request() {
-            return;
-        }
+    /// Makes one request of the workload whose clock started at `clock_ns`.
+    async fn request(&mut self, slot: usize, clock_ns: u64, lag_ns: Option<u64>) {
         if self.connections[slot].standing == Standing::Down {
             self.revive(slot);
         }
@@ -142,6 +193,9 @@ impl<W: Wait> Lane<W> {
                 let times = Times { since_ns: clock_ns, now_ns: answer.now_ns };
                 self.finish(Finished { times, reply: answer.reply, before });
                 self.after_answer(slot, &answer);
+                if self.hub.options.churns() {
+                    self.drop_socket(slot);
+                }
             }
             Err((phase, Fault::Lost(errno))) => {
                 self.under_way = None;
@@ -195,6 +249,7 @@ impl<W: Wait> Lane<W> {
                 Err(Fault::Lost(errno)) => self.lose(slot, "final_verify", &errno),
                 Err(Fault::Closing) => return,
             }
+            self.connections[slot].is_proved = true;
         }
     }
 }

@@ -25,7 +25,9 @@ impl Driver<'_> {
     /// Makes the next connection of a slot whose last one was closed in good order; its request follows.
     pub(super) fn reopen(&mut self, slot: usize, now_ns: u64) {
         self.drop_socket(slot);
-        self.connections[slot].state = State::Reopening;
+        let connection = &mut self.connections[slot];
+        // Its clock starts here, also where connect(2) fails at once.
+        (connection.state, connection.since_ns) = (State::Reopening, now_ns);
         // Ports of connections that were closed can be had again.
         self.dialer.rewind_used_up();
         self.connect(slot, now_ns);

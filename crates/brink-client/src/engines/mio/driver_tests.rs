@@ -8,7 +8,7 @@ use crate::conduct::{Observer, Phase};
 use crate::engines::Engine;
 use crate::live::LiveCounters;
 use crate::options::tests::options;
-use crate::options::{LoadOptions, Workload};
+use crate::options::{Arrivals, HttpRequest, LoadOptions, Protocol, Workload};
 use crate::pacing::Pacer;
 use crate::samples::Outcome;
 use crate::stage::{Schedule, Stage};
@@ -153,4 +153,83 @@ fn a_poll_that_fails_loses_nothing_that_was_measured() {
     assert_eq!((opened, live_at_end), (6, 6));
     let failures: Vec<_> = failures.iter().map(|f| (f.phase, f.errno.as_str(), f.count)).collect();
     assert_eq!(failures, [("poll", "ENOMEM", 1)]);
+}
+
+#[test]
+fn a_connect_that_fails_at_once_fails_the_request_that_needed_it() {
+    // A broadcast address: connect(2) refuses it before anything is sent.
+    let target = (std::net::Ipv4Addr::BROADCAST, 9).into();
+    let workload = Workload::Churn { think: HOUR };
+    drive(&LoadOptions { target, workload, ..options(1) }, |driver| {
+        let _peer = with_connection(driver, State::Parked);
+        // Its last request was one of the warm-up.
+        driver.connections[0].since_ns = 1;
+        driver.work.as_mut().unwrap().schedule.window_begin_ns = 5;
+        driver.request(0, 10, 10);
+        let samples = &driver.samples;
+        assert_eq!((samples.requests_intended, samples.requests_failed), (1, 1));
+    });
+}
+
+#[test]
+fn the_schedule_lags_where_a_connection_was_idle_and_only_in_the_window() {
+    let workload = Workload::Open { rate_per_s: 1e-3, arrivals: Arrivals::Fixed };
+    for (connections, window_begin_ns, lags) in [(1, 0, 0), (2, 0, 1), (2, 1, 0)] {
+        drive(&LoadOptions { timeout: 2 * HOUR, workload, ..options(connections) }, |driver| {
+            let peers: Vec<_> = (0..connections).map(|_| with_connection(driver, State::Idle)).collect();
+            driver.work.as_mut().unwrap().schedule.window_begin_ns = window_begin_ns;
+            // What is due at 0 is found by the first that is answered, not by the one that was idle.
+            driver.work.as_mut().unwrap().take_idle();
+            driver.request(0, 0, 0);
+            echo(&peers[0], 104);
+            driver.receive(0, false);
+            assert_eq!(driver.connections[0].state, State::Requested);
+            assert_eq!(driver.samples.schedule_lag.len(), lags, "{connections}, {window_begin_ns}");
+        });
+    }
+    drive(&LoadOptions { timeout: 2 * HOUR, workload, ..options(1) }, |driver| {
+        let _peer = with_connection(driver, State::Idle);
+        driver.work.as_mut().unwrap().schedule.window_begin_ns = 1;
+        driver.go_on(1);
+        assert_eq!(driver.connections[0].state, State::Requested);
+        assert!(driver.samples.schedule_lag.is_empty(), "due in the warm-up");
+    });
+}
+
+#[test]
+fn what_nobody_took_before_the_end_is_backlog() {
+    let workload = Workload::Open { rate_per_s: 1e3, arrivals: Arrivals::Fixed };
+    drive(&LoadOptions { workload, ..options(1) }, |driver| {
+        let _peer = with_connection(driver, State::Idle);
+        driver.give_up_arrivals(7_500_000);
+        assert_eq!((driver.samples.backlog_peak, driver.samples.requests_not_sent), (8, 8));
+    });
+}
+
+#[test]
+fn an_http_server_may_answer_before_it_has_the_body_unless_it_echoes_it() {
+    for (echoes, status, completed) in [(false, "200 OK", 1), (true, "200 OK", 0), (true, "413 Too Large", 0)]
+    {
+        let head = b"POST / HTTP/1.1\r\nContent-Length: 1048576\r\n\r\n".to_vec();
+        let request = HttpRequest { verify_head: head.clone(), head, has_body: true, echoes, is_head: false };
+        let protocol = Protocol::Http(request);
+        let (workload, payload_bytes) = (Workload::Closed { think: HOUR }, 1 << 20);
+        drive(&LoadOptions { protocol, workload, payload_bytes, ..options(1) }, |driver| {
+            let mut peer = with_connection(driver, State::Idle);
+            let socket = driver.connections[0].socket.as_ref().unwrap();
+            socket.set_nonblocking(true).unwrap();
+            socket2::SockRef::from(socket).set_send_buffer_size(4096).unwrap();
+            let now_ns = driver.worker.stage.now_ns();
+            driver.request(0, now_ns, now_ns);
+            assert!(!driver.wire.is_sent(&driver.connections[0]), "the body is larger than the buffers");
+            let body = if echoes { 0 } else { 2 };
+            write!(peer, "HTTP/1.1 {status}\r\nContent-Length: {body}\r\n\r\n").unwrap();
+            peer.write_all(&b"ok"[..body]).unwrap();
+            driver.receive(0, false);
+            let samples = &driver.samples;
+            assert_eq!(samples.requests_completed, completed, "{echoes} {status}: {:?}", samples.failures);
+            // What is left of the body cannot be told from a next request: it needs another connection.
+            assert!(driver.connections[0].socket.is_none());
+        });
+    }
 }

@@ -8,7 +8,7 @@ use ::mio::event::Event;
 
 use super::Driver;
 use super::connection::State;
-use super::wire::CLOSED;
+use super::wire::{CLOSED, UNEXPECTED};
 use crate::protocol::Reply;
 
 impl Driver<'_> {
@@ -22,13 +22,14 @@ impl Driver<'_> {
                 self.on_connect_end(slot, closed);
             }
             State::Connecting | State::Reopening => {}
-            state => {
-                if event.is_writable() && state.awaits_reply() && !self.wire.is_sent(&self.connections[slot])
-                {
-                    self.send(slot);
-                }
+            State::Verifying | State::Idle | State::Requested | State::FinalVerifying => {
+                // A server that refuses a request early answers, and may then reset: the answer is read first.
                 if event.is_readable() || closed {
                     self.receive(slot, closed);
+                }
+                let connection = &self.connections[slot];
+                if event.is_writable() && connection.state.awaits_reply() && !self.wire.is_sent(connection) {
+                    self.send(slot);
                 }
             }
         }
@@ -38,23 +39,32 @@ impl Driver<'_> {
     pub(super) fn send(&mut self, slot: usize) {
         let id = self.id(slot);
         if let Err(error) = self.wire.send(&mut self.connections[slot], id) {
-            self.lose(slot, &brink_host::errno::name(&error));
+            // What a server said before it closed can still be read.
+            let received = self.wire.receive(&mut self.connections[slot], id, true);
+            match received.replied {
+                Some(reply) => self.replied(slot, reply, Some(CLOSED.to_owned())),
+                None => self.lose(slot, &brink_host::errno::name(&error)),
+            }
         }
     }
 
     pub(super) fn receive(&mut self, slot: usize, closed: bool) {
         let id = self.id(slot);
         let received = self.wire.receive(&mut self.connections[slot], id, closed);
-        if let Some(reply) = received.replied {
-            let now_ns = self.worker.stage.now_ns();
-            if self.is_overdue(slot, now_ns) {
-                // It came before the sweep did, and still too late.
-                self.lose(slot, "timeout");
-                return;
-            }
-            self.on_reply(slot, now_ns, reply, received.lost);
-        } else if let Some(errno) = received.lost {
-            self.ended(slot, &errno);
+        match (received.replied, received.lost) {
+            (Some(reply), lost) => self.replied(slot, reply, lost),
+            (None, Some(errno)) => self.ended_unasked(slot, &errno),
+            (None, None) => {}
+        }
+    }
+
+    fn replied(&mut self, slot: usize, reply: Reply, lost: Option<String>) {
+        let now_ns = self.worker.stage.now_ns();
+        if self.is_overdue(slot, now_ns) {
+            // It came before the sweep did, and still too late.
+            self.lose(slot, "timeout");
+        } else {
+            self.on_reply(slot, now_ns, reply, lost);
         }
     }
 
@@ -63,8 +73,9 @@ impl Driver<'_> {
         let connection = &mut self.connections[slot];
         let (state, clock_ns) = (connection.state, self.clock_ns(slot));
         self.connections[slot].state = State::Idle;
-        if reply.close {
-            lost.get_or_insert_with(|| CLOSED.to_owned());
+        if reply.close && lost.as_deref() != Some(UNEXPECTED) {
+            // However it then does so: by a reset where it did not read all of the request.
+            lost = Some(CLOSED.to_owned());
         }
         match state {
             State::Verifying => {
@@ -93,11 +104,28 @@ impl Driver<'_> {
     /// The peer ended the connection. An idle one that it closed in good order is made again when it is needed.
     fn ended(&mut self, slot: usize, errno: &str) {
         if errno == CLOSED && self.connections[slot].state == State::Idle && self.worker.options.reopens() {
-            self.drop_socket(slot);
-            self.connections[slot].state = State::Parked;
+            self.park(slot);
         } else {
             self.lose(slot, errno);
         }
+    }
+
+    /// The same, without a reply before it. A connection that waits for its turn is made again then, and not also a
+    /// while after it was lost, which would be a turn too many.
+    fn ended_unasked(&mut self, slot: usize, errno: &str) {
+        let is_idle = self.connections[slot].state == State::Idle;
+        if is_idle && errno != CLOSED && self.work.is_some() && self.worker.options.reopens() {
+            self.count_failure(State::Idle.phase(), errno);
+            self.park(slot);
+        } else {
+            self.ended(slot, errno);
+        }
+    }
+
+    /// Closes a connection whose next request makes it again.
+    pub(super) fn park(&mut self, slot: usize) {
+        self.drop_socket(slot);
+        self.connections[slot].state = State::Parked;
     }
 
     /// A connection, open or not yet, is of no more use.

@@ -36,6 +36,8 @@ pub(super) struct Received {
 
 /// What [`Received::lost`] says where the peer sent its FIN.
 pub(super) const CLOSED: &str = "closed";
+/// What it says where bytes came that nothing asked for.
+pub(super) const UNEXPECTED: &str = "unexpected_bytes";
 
 impl Wire {
     pub(super) fn new(options: &LoadOptions) -> Self {
@@ -112,7 +114,7 @@ impl Wire {
                 }
             };
             if received.replied.is_some() || !connection.state.awaits_reply() {
-                received.lost = Some("unexpected_bytes".to_owned());
+                received.lost = Some(UNEXPECTED.to_owned());
                 return received;
             }
             received = self.check(connection, id, len);
@@ -130,7 +132,7 @@ impl Wire {
         let request = asked(connection, id);
         let partial = connection.partial.as_deref_mut().filter(|_| received.replied.is_none());
         match partial.map(|partial| self.script.closed(partial, request)) {
-            Some(Ok(Some(reply))) if self.is_sent(connection) => {
+            Some(Ok(Some(reply))) if self.is_sent(connection) || self.script.may_come_early(&reply) => {
                 connection.partial = None;
                 received.replied = Some(reply);
             }
@@ -146,17 +148,16 @@ impl Wire {
         let fed = self.script.feed(&mut connection.partial, request, &self.read_buffer[..len]);
         let (replied, lost) = match fed {
             Ok(Fed::Partial) => (None, None),
-            // Nobody can answer what was not sent yet, but for a server that refuses a request early.
             Ok(Fed::Complete { reply, .. })
-                if !self.is_sent(connection) && reply.failed_status().is_none() =>
+                if !self.is_sent(connection) && !self.script.may_come_early(&reply) =>
             {
-                (None, Some("unexpected_bytes"))
+                (None, Some(UNEXPECTED))
             }
             Ok(Fed::Complete { consumed, mut reply }) => {
                 connection.partial = None;
-                // What is left of a request that was refused early cannot be told from the next one.
+                // What is left of a request that was answered early cannot be told from the next one.
                 reply.close |= !self.is_sent(connection);
-                (Some(reply), (consumed < len).then_some("unexpected_bytes"))
+                (Some(reply), (consumed < len).then_some(UNEXPECTED))
             }
             Err(fault) => (None, Some(fault)),
         };

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use super::connection::State;
 use super::{BATCH, Driver};
+use crate::options::Workload;
 use crate::pacing::{AfterReply, Cursor, Pace, nanoseconds, share};
 use crate::protocol::Reply;
 use crate::samples::Times;
 use crate::stage::{Schedule, Worker};
 
-/// How long a connection of a churn rests after it could not be made: a server that refuses, or ports that are used
-/// up, must not be hammered.
+/// How long a connection rests that was lost and is made again: a server that refuses, or ports that are used up,
+/// must not be hammered.
 const REST: Duration = Duration::from_millis(100);
 
 /// The workload under way.
@@ -25,6 +26,8 @@ pub(super) struct Work {
     thinking: VecDeque<(u64, u32)>,
     /// Connections that were lost and are tried again, and when.
     resting: VecDeque<(u64, u32)>,
+    /// Burst: connections whose next request is kept for somebody else's first turn.
+    denied: VecDeque<u32>,
     /// Open loop: connections without a request, the one that has been so longest first.
     idle: VecDeque<u32>,
     /// Open loop: when the request under way on each connection was due.
@@ -46,6 +49,8 @@ enum Due {
     Rested,
     /// The next arrival, on an idle connection.
     Arrival,
+    /// The connection that was denied a request first.
+    Denied,
 }
 
 impl Work {
@@ -63,6 +68,7 @@ impl Work {
             schedule,
             thinking: VecDeque::with_capacity(thinkers),
             resting: VecDeque::new(),
+            denied: VecDeque::new(),
             idle: if is_open_loop { (0..places).collect() } else { VecDeque::new() },
             due_ns: if is_open_loop { vec![0; connections] } else { Vec::new() },
             outstanding: 0,
@@ -78,20 +84,27 @@ impl Work {
         self.thinking.push_back((due_ns, slot));
     }
 
+    /// The connection that has been idle longest is given something to do.
+    #[cfg(test)]
+    pub(super) fn take_idle(&mut self) {
+        self.idle.pop_front();
+    }
+
     /// Whether every connection that there is was asked for its proof, where that is asked at all.
     pub(super) fn is_proved(&self, connections: usize) -> bool {
         !self.pace.final_verify || self.proved == connections
     }
 
-    /// What is due first that no reply brings about, and when.
-    fn first_due(&self) -> Option<(u64, Due)> {
+    /// What is due first that no reply brings about, and when. `is_free`: nothing is kept for first turns any more.
+    fn first_due(&self, is_free: bool) -> Option<(u64, Due)> {
         let visit = self.pace.cursor.as_ref().and_then(Cursor::due_ns).map(|ns| (ns, Due::Visit));
         let thought = self.thinking.front().map(|&(ns, _)| (ns, Due::Thought));
         let rested = self.resting.front().map(|&(ns, _)| (ns, Due::Rested));
         // Where no connection is idle, the reply that makes one idle takes what is due.
         let arriving = self.pace.arriving.as_ref().filter(|_| !self.idle.is_empty());
         let arrival = arriving.map(|arriving| (arriving.due_ns(), Due::Arrival));
-        [visit, thought, rested, arrival].into_iter().flatten().min_by_key(|&(ns, _)| ns)
+        let denied = self.denied.front().filter(|_| is_free).map(|_| (0, Due::Denied));
+        [visit, thought, rested, arrival, denied].into_iter().flatten().min_by_key(|&(ns, _)| ns)
     }
 }
 
@@ -105,7 +118,8 @@ impl Driver<'_> {
         }
         let end_ns = schedule.window_end_ns;
         for _ in 0..BATCH {
-            let first = self.work.as_ref().and_then(Work::first_due);
+            let is_free = self.worker.stage.is_free();
+            let first = self.work.as_ref().and_then(|work| work.first_due(is_free));
             let Some((due_ns, due)) = first.filter(|&(due_ns, _)| due_ns < end_ns) else {
                 return Some(end_ns);
             };
@@ -129,13 +143,18 @@ impl Driver<'_> {
             }
             Due::Visit => work.pace.cursor.as_mut().map(Cursor::take),
             Due::Thought => work.thinking.pop_front().map(|(_, slot)| slot as usize),
+            Due::Denied => work.denied.pop_front().map(|slot| slot as usize),
         };
         let Some(slot) = slot else { return };
         let schedule = work.schedule;
+        let is_first = due == Due::Visit && self.worker.options.workload == Workload::Burst;
         // The share may be larger than what was attempted: a worker gives up when all is refused.
         match self.connections.get(slot).map(|connection| connection.state) {
             Some(state) if state.is_free() && !self.worker.is_over(&schedule, now_ns) => {
-                self.request(slot, now_ns, now_ns);
+                self.request_in_turn(slot, is_first, now_ns, now_ns);
+            }
+            _ if is_first => {
+                self.worker.stage.take_first_turn(false);
             }
             Some(State::Requested) if schedule.in_window(now_ns) => self.samples.heartbeats_skipped += 1,
             _ => {}
@@ -156,8 +175,28 @@ impl Driver<'_> {
             self.idle(slot);
             return;
         };
-        self.samples.schedule_lag.saturating_record(now_ns.saturating_sub(due_ns));
-        self.request(slot, due_ns, now_ns);
+        self.request_late(slot, due_ns, now_ns);
+    }
+
+    /// Sends an arrival for which a connection was idle: what it is late is the schedule's lag.
+    fn request_late(&mut self, slot: usize, due_ns: u64, now_ns: u64) {
+        if self.request(slot, due_ns, now_ns) && self.is_counted(due_ns) {
+            self.samples.schedule_lag.saturating_record(now_ns.saturating_sub(due_ns));
+        }
+    }
+
+    /// Whether a connection of an open loop has nothing to do. Whoever is idle was so before the next arrival came
+    /// due.
+    fn is_any_idle(&mut self) -> bool {
+        let Some(work) = self.work.as_mut() else { return false };
+        while let Some(&slot) = work.idle.front() {
+            if self.connections.get(slot as usize).is_some_and(|connection| connection.state.is_free()) {
+                return true;
+            }
+            // It was lost while it was idle, or never came up.
+            work.idle.pop_front();
+        }
+        false
     }
 
     /// A connection of an open loop has nothing to do.
@@ -193,18 +232,32 @@ impl Driver<'_> {
             return;
         }
         let end_ns = now_ns.min(schedule.window_end_ns);
+        let mut backlog = 0;
         while arriving.due_ns() < end_ns {
+            backlog += 1;
             count_not_sent(&mut self.samples, &schedule, arriving.take());
         }
+        self.samples.backlog_peak = self.samples.backlog_peak.max(backlog);
     }
 
     /// Begins a request of the workload whose clock starts at `clock_ns`, unless all that were to be sent were.
-    pub(super) fn request(&mut self, slot: usize, clock_ns: u64, now_ns: u64) {
-        let counted = self.is_counted(clock_ns);
-        if counted && !self.worker.take_request() {
-            return;
+    /// Returns whether it did.
+    pub(super) fn request(&mut self, slot: usize, clock_ns: u64, now_ns: u64) -> bool {
+        self.request_in_turn(slot, false, clock_ns, now_ns)
+    }
+
+    /// The same, where it may be the first turn of a connection in a burst.
+    fn request_in_turn(&mut self, slot: usize, is_first: bool, clock_ns: u64, now_ns: u64) -> bool {
+        let (stage, counted) = (self.worker.stage, self.is_counted(clock_ns));
+        let is_taken =
+            if is_first { stage.take_first_turn(counted) } else { counted && stage.take_request() };
+        if counted && !is_taken {
+            if let Some(work) = self.work.as_mut().filter(|_| !stage.is_spent()) {
+                work.denied.push_back(slot as u32);
+            }
+            return false;
         }
-        let Some(work) = self.work.as_mut() else { return };
+        let Some(work) = self.work.as_mut() else { return false };
         work.outstanding += 1;
         if let Some(due_ns) = work.due_ns.get_mut(slot) {
             *due_ns = clock_ns;
@@ -217,29 +270,44 @@ impl Driver<'_> {
             self.connections[slot].begin(State::Requested, now_ns);
             self.send(slot);
         }
+        true
     }
 
     /// What follows a reply, on a connection that can carry another request.
     pub(super) fn after_reply(&mut self, slot: usize, now_ns: u64) {
+        if self.worker.options.churns() {
+            self.park(slot);
+        }
         let Some(work) = self.work.as_mut() else { return };
         let is_over = self.worker.is_over(&work.schedule, now_ns);
         match work.pace.after_reply {
-            AfterReply::Send if !is_over => self.request(slot, now_ns, now_ns),
+            AfterReply::Send if !is_over => {
+                self.request(slot, now_ns, now_ns);
+            }
             AfterReply::SendAfter { think_ns } => {
                 work.thinking.push_back((now_ns.saturating_add(think_ns), slot as u32));
             }
-            AfterReply::Rest if work.pace.arriving.is_some() && !is_over => match self.take_arrival(now_ns) {
-                Some(due_ns) => self.request(slot, due_ns, now_ns),
-                None => self.idle(slot),
-            },
+            AfterReply::Rest if work.pace.arriving.is_some() && !is_over => self.serve(slot, now_ns),
             AfterReply::Rest | AfterReply::Send => {}
         }
     }
 
-    /// A connection of a churn that was lost is tried again.
+    /// A connection of an open loop is free: it takes the arrival that is due, or is idle.
+    fn serve(&mut self, slot: usize, now_ns: u64) {
+        match self.take_arrival(now_ns) {
+            // It has waited longer than this connection was busy.
+            Some(due_ns) if self.is_any_idle() => self.request_late(slot, due_ns, now_ns),
+            Some(due_ns) => {
+                self.request(slot, due_ns, now_ns);
+            }
+            None => self.idle(slot),
+        }
+    }
+
+    /// A connection that was lost is tried again, where they are made again.
     pub(super) fn try_again_later(&mut self, slot: usize) {
         let now_ns = self.worker.stage.now_ns();
-        if let Some(work) = self.work.as_mut().filter(|_| self.worker.options.churns()) {
+        if let Some(work) = self.work.as_mut().filter(|_| self.worker.options.reopens()) {
             work.resting.push_back((now_ns.saturating_add(nanoseconds(REST)), slot as u32));
         }
     }
@@ -252,7 +320,11 @@ impl Driver<'_> {
         self.samples.closed_early -= 1;
         self.worker.count_open_again();
         self.connections[slot].state = State::Parked;
-        self.request(slot, now_ns, now_ns);
+        if self.work.as_ref().is_some_and(|work| work.pace.arriving.is_some()) {
+            self.serve(slot, now_ns);
+        } else {
+            self.request(slot, now_ns, now_ns);
+        }
     }
 
     /// Where the clock of a connection's request started.
@@ -296,6 +368,21 @@ impl Driver<'_> {
             }
         }
         true
+    }
+
+    /// The run is cut short: requests under way, and the proofs of a hold that are not there, have failed.
+    pub(super) fn time_out(&mut self) {
+        let Some(work) = self.work.as_ref() else { return };
+        let unproved = if work.pace.final_verify { work.proved } else { usize::MAX };
+        for slot in 0..self.connections.len() {
+            match self.connections[slot].state {
+                State::Requested | State::Reopening | State::FinalVerifying => self.lose(slot, "timeout"),
+                State::Idle if slot >= unproved => {
+                    self.lose_in(slot, State::FinalVerifying.phase(), "timeout")
+                }
+                _ => {}
+            }
+        }
     }
 
     pub(super) fn settle(&mut self) {

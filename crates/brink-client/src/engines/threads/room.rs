@@ -27,7 +27,7 @@ const COUNT_INTERVAL: Duration = Duration::from_secs(1);
 /// Threads that may be made. What is used is counted when half of the room that there was is taken, since counting
 /// takes tens of milliseconds where there are many maps.
 #[derive(Debug)]
-pub(super) struct Room {
+pub(in crate::engines) struct Room {
     bytes_per_thread: u64,
     /// Threads that may be made before the next count.
     granted: u64,
@@ -36,7 +36,7 @@ pub(super) struct Room {
 }
 
 impl Room {
-    pub(super) fn new(stack_bytes: usize) -> Self {
+    pub(in crate::engines) fn new(stack_bytes: usize) -> Self {
         Self { bytes_per_thread: stack_bytes as u64 + BYTES_BESIDE_STACK, granted: 0, refused: None }
     }
 
@@ -44,7 +44,7 @@ impl Room {
     ///
     /// # Errors
     /// ENOMEM if there is none, as mmap(2) would say.
-    pub(super) fn take(&mut self) -> io::Result<()> {
+    pub(in crate::engines) fn take(&mut self) -> io::Result<()> {
         if self.granted == 0 && self.refused.is_none_or(|at| at.elapsed() >= COUNT_INTERVAL) {
             self.granted = grant(self.left());
             self.refused = (self.granted == 0).then(Instant::now);
