@@ -210,7 +210,11 @@ fn the_later_result_that_was_checked_in_is_still_read() {
     ));
     assert!(old.schedule_lag_ns.is_some() && old.usage.target[0].workers.len() == 2);
     let written: serde_json::Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
-    assert_eq!(lost(&written, &serde_json::to_value(&old).unwrap()), [""; 0], "a field was dropped or renamed");
+    assert_eq!(
+        lost(&written, &serde_json::to_value(&old).unwrap()),
+        [""; 0],
+        "a field was dropped or renamed"
+    );
 }
 
 /// Fields of `written` that `back` has not, or has otherwise, by path.
