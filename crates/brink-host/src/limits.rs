@@ -257,18 +257,6 @@ pub fn read(pid: u32) -> Vec<LimitReading> {
     read_in(&tree)
 }
 
-/// How many more threads of std this process can make before `vm.max_map_count` is met.
-/// `None` where that is unknown. Counts the mappings, so it takes about a microsecond for each.
-///
-/// A server with a thread per connection must stop short of it: a thread that gets its stack
-/// but not its signal stack panics inside std, which **aborts the process** instead of
-/// returning an error from spawn.
-#[must_use]
-pub fn threads_within_mappings() -> Option<u64> {
-    let figures = (memory_rows::MAX_MAP_COUNT_ROW.read)(&ProcTree::own());
-    Some(figures.value?.saturating_sub(figures.used?) / MAPPINGS_PER_THREAD)
-}
-
 fn read_in(tree: &ProcTree) -> Vec<LimitReading> {
     LIMITS
         .iter()
