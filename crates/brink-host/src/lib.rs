@@ -13,6 +13,7 @@ pub mod connections;
 pub mod cpus;
 pub mod descent;
 pub mod errno;
+pub mod headroom;
 pub mod limits;
 pub mod machine;
 pub mod parent;

@@ -11,7 +11,6 @@ mod asked;
 mod context;
 pub mod control;
 mod counters;
-mod headroom;
 pub mod models;
 mod options;
 mod run;

@@ -3,11 +3,11 @@
 //! A thread's stack is 64 KiB of address space, of which an exchange touches a few pages. All threads wait for the
 //! workload on one eventfd(2), so that one write wakes them together. Must not exceed the memory maps of the process.
 
-pub(super) mod room;
-
 use std::io;
 use std::sync::Arc;
 use std::thread::{self, Scope};
+
+use brink_host::headroom::Headroom;
 
 use super::lanes::Lane;
 use super::lanes::blocking::{Bells, Blocking, block};
@@ -17,7 +17,6 @@ use super::lanes::opening::Dialing;
 use super::lanes::wait::Signal;
 use crate::samples::WorkerSamples;
 use crate::stage::Worker;
-use room::Room;
 
 /// Address space of a thread's stack: a checked exchange takes some 8 KiB of it, with a large payload some 24 KiB.
 pub(super) const STACK_BYTES: usize = 64 * 1024;
@@ -28,10 +27,11 @@ const SHARDS_MAX: u32 = 16;
 pub(super) fn run(worker: &Worker<'_>) -> io::Result<WorkerSamples> {
     let hub = Arc::new(Hub::new(worker, shards())?);
     let bells = Bells::new()?;
+    let headroom = Headroom::new()?;
     let coordinated = thread::scope(|scope| {
         let _dismissal = Dismissal(&hub, &bells);
         let lanes = worker.options.connections as u32;
-        let mut threads = Threads { scope, hub: &hub, bells: &bells, lanes, room: Room::new(STACK_BYTES) };
+        let mut threads = Threads { scope, hub: &hub, bells: &bells, lanes, headroom, started: 0 };
         coordinate(worker, &hub, &mut threads)
     });
     if let Err(error) = coordinated {
@@ -62,18 +62,21 @@ struct Threads<'scope, 'env> {
     hub: &'env Arc<Hub>,
     bells: &'env Bells,
     lanes: u32,
-    room: Room,
+    headroom: Headroom,
+    /// Threads that were begun, those that have ended included: so many there are at most.
+    started: u64,
 }
 
 impl Lanes for Threads<'_, '_> {
     fn room(&mut self) -> io::Result<()> {
-        self.room.take()
+        self.headroom.check(STACK_BYTES as u64, self.started)
     }
 
     fn start(&mut self, index: u32, dialing: Dialing) -> io::Result<()> {
         let wait = Blocking::new(Arc::clone(self.hub), self.bells);
         let lane = Lane::new(Arc::clone(self.hub), wait, index, self.lanes);
         let live = move || block(lane.live(dialing));
+        self.started += 1;
         thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(self.scope, live).map(drop)
     }
 

@@ -1,6 +1,7 @@
 //! The arithmetic of evidence: when use is at a limit, and how it is put in words.
 
 use super::Observation;
+use crate::headroom::{LEFT_ALONE_BYTES, LEFT_ALONE_MAPS};
 use crate::limits::{End, MAPPINGS_PER_THREAD};
 
 /// Use this close to a limit counts as at it, on top of one percent: what the end itself has
@@ -75,11 +76,6 @@ pub(super) fn scaled(limit: &str, value: u64, observation: &Observation<'_>) -> 
         None => Some(value.saturating_mul(2)),
     }
 }
-
-/// Address space that brink's own target leaves alone (brink-target, headroom).
-const LEFT_ALONE_BYTES: u64 = 4 << 20;
-/// Mappings that it leaves alone.
-const LEFT_ALONE_MAPS: u64 = 256;
 
 /// What has to be free of a limit for one more thread on the target; below that it is at its limit. ENOMEM is
 /// the target's own refusal: it leaves some alone, because the standard library ends the process when

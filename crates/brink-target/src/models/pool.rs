@@ -11,11 +11,11 @@ use std::net::TcpStream;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 
+use brink_host::headroom::Headroom;
+
 use super::blocking::{Here, Registry, serve_here};
 use crate::acceptor::{Acceptor, Sockets};
 use crate::context::{Context, Open, Place, Serve};
-use crate::headroom::Headroom;
-
 /// The most that Python's ThreadPoolExecutor chooses by itself, min(32, CPUs + 4). Not less on
 /// a machine with few CPUs, because these threads wait rather than compute.
 pub(super) const WORKERS_DEFAULT: u32 = 32;

@@ -8,11 +8,11 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::thread;
 
+use brink_host::headroom::Headroom;
+
 use super::blocking::{Here, Registry, serve_here};
 use crate::acceptor::{Acceptor, Sockets};
 use crate::context::{Context, Place, Serve};
-use crate::headroom::Headroom;
-
 pub(super) fn serve(serve: Serve<'_>) -> io::Result<()> {
     let context = Context::new(&serve);
     let registry = Arc::new(Registry::default());

@@ -9,12 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use brink_host::headroom::Headroom;
+
 use super::conversation::{Conduct, block, converse};
 use super::runtime::{one_thread, serve_on_one_thread};
 use crate::asked::Asked;
 use crate::context::{Context, Open, Serve};
-use crate::headroom::Headroom;
-
 /// As many as tokio itself allows (`max_blocking_threads`).
 pub(super) const THREADS_DEFAULT: u32 = 512;
 /// Threads of the pool stay, as those of Python's executors do. It also keeps one there always:

@@ -7,6 +7,8 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
+use brink_host::headroom::Headroom;
+
 use super::Lane;
 use super::blocking::{Bells, Blocking, block};
 use super::hub::Hub;
@@ -15,7 +17,7 @@ use super::ramp::Ramp;
 use super::signals::Signals;
 use super::wait::{Signal, Wait};
 use crate::dial::Dialer;
-use crate::engines::threads::{STACK_BYTES, room::Room, shards};
+use crate::engines::threads::{STACK_BYTES, shards};
 use crate::samples::WorkerSamples;
 use crate::stage::{Order, Worker};
 
@@ -29,6 +31,7 @@ const SHOW: Duration = Duration::from_millis(100);
 pub(in crate::engines) fn run(worker: &Worker<'_>, lanes: u32) -> io::Result<WorkerSamples> {
     let hub = Arc::new(Hub::new(worker, shards().min(lanes))?);
     let bells = Bells::new()?;
+    let mut headroom = Headroom::new()?;
     let post = Post::new();
     let this = thread::current();
     worker.on_order(Box::new(move || {
@@ -38,11 +41,11 @@ pub(in crate::engines) fn run(worker: &Worker<'_>, lanes: u32) -> io::Result<Wor
     let followed = thread::scope(|scope| {
         let crew = Crew { worker, hub: &hub, bells: &bells, post: &post, lanes };
         let _dismissal = Dismissal(crew);
-        let mut room = Room::new(STACK_BYTES);
         for index in 0..lanes {
             let live = move || crew.lane(index);
             let spawn = |()| thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, live);
-            room.take().and_then(spawn).map_err(|error| unmade(index, lanes, &error))?;
+            let room = headroom.check(STACK_BYTES as u64, u64::from(index));
+            room.and_then(spawn).map_err(|error| unmade(index, lanes, &error))?;
         }
         io::Result::Ok(crew.follow_orders())
     })?;

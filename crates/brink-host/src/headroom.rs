@@ -13,18 +13,18 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
+use crate::limits::MAPPINGS_PER_THREAD;
+
 /// Address space left alone: room for some two hundred threads to begin at once, at 20 KiB each.
-const LEFT_ALONE_BYTES: u64 = 4 * 1024 * 1024;
+pub(crate) const LEFT_ALONE_BYTES: u64 = 4 * 1024 * 1024;
 /// Maps left alone: room for some sixty threads to begin at once.
-const LEFT_ALONE_MAPS: u64 = 256;
-/// A Rust thread's maps: its stack, its signal stack, and the guard page of each.
-const MAPS_PER_THREAD: u64 = 4;
+pub(crate) const LEFT_ALONE_MAPS: u64 = 256;
 /// Counting maps costs tens of milliseconds where there are many, so: not more often than this.
 const COUNT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Both bounds; absent where there is none.
 #[derive(Debug)]
-pub(crate) struct Headroom {
+pub struct Headroom {
     space: Option<Space>,
     maps: Option<Maps>,
 }
@@ -52,7 +52,7 @@ impl Headroom {
     ///
     /// # Errors
     /// If a file of /proc/self cannot be opened.
-    pub(crate) fn new() -> io::Result<Self> {
+    pub fn new() -> io::Result<Self> {
         let space = match getrlimit(Resource::As).current {
             None => None,
             Some(bytes_max) => {
@@ -73,7 +73,7 @@ impl Headroom {
     ///
     /// # Errors
     /// ENOMEM if not, as mmap(2) would say; whatever keeps /proc from being read.
-    pub(crate) fn check(&mut self, stack_bytes: u64, threads: u64) -> io::Result<()> {
+    pub fn check(&mut self, stack_bytes: u64, threads: u64) -> io::Result<()> {
         let has_space = self.space.as_ref().map_or(Ok(true), |space| space.has(stack_bytes))?;
         let has_maps = self.maps.as_mut().map_or(Ok(true), |maps| maps.have_room(threads))?;
         if has_space && has_maps { Ok(()) } else { Err(Errno::NOMEM.into()) }
@@ -99,13 +99,13 @@ impl Space {
 impl Maps {
     fn new(maps_max: u64, list: File) -> Self {
         // Half of the limit is far enough from it: what else is mapped is a few hundred.
-        Self { maps_max, list, threads_max: maps_max / MAPS_PER_THREAD / 2, counted: None }
+        Self { maps_max, list, threads_max: maps_max / MAPPINGS_PER_THREAD / 2, counted: None }
     }
 
     fn have_room(&mut self, threads: u64) -> io::Result<bool> {
         if threads >= self.threads_max && self.counted.is_none_or(|at| at.elapsed() >= COUNT_INTERVAL) {
             let left = self.maps_max.saturating_sub(self.count()? + LEFT_ALONE_MAPS);
-            self.threads_max = threads + left / MAPS_PER_THREAD;
+            self.threads_max = threads + left / MAPPINGS_PER_THREAD;
             self.counted = Some(Instant::now());
         }
         Ok(threads < self.threads_max)
@@ -152,9 +152,9 @@ mod tests {
         let mapped = Maps::new(0, File::open("/proc/self/maps").unwrap()).count().unwrap();
         assert!(mapped > 5, "{mapped}");
         // Room for something like a hundred threads by the count; other tests map a little meanwhile.
-        let maps_max = mapped + LEFT_ALONE_MAPS + 100 * MAPS_PER_THREAD;
+        let maps_max = mapped + LEFT_ALONE_MAPS + 100 * MAPPINGS_PER_THREAD;
         let mut headroom = bounded(u64::MAX, maps_max);
-        let first = maps_max / MAPS_PER_THREAD / 2;
+        let first = maps_max / MAPPINGS_PER_THREAD / 2;
         assert!(headroom.check(0, first).is_ok());
         let last = headroom.maps.as_ref().unwrap().threads_max;
         assert!((first + 50..=first + 100).contains(&last), "{first} {last}");
