@@ -193,6 +193,8 @@ struct Course {
 enum Until {
     /// All workers have done the latest order.
     AllArrived,
+    /// The same; once it is asked for, with what is under way.
+    AllArrivedOrEnough,
     /// The same, or an instant has come.
     AllArrivedBy { ns: u64 },
     /// An instant, in nanoseconds since the run began.
@@ -225,7 +227,8 @@ impl Conductor<'_> {
     fn conduct(mut self) -> Course {
         let mut course = Course::default();
         let mut waited = self.ramp(&mut course);
-        if waited == Waited::Done && self.stage.live() > 0 {
+        let is_short = self.stage.live() < self.options.connections;
+        if waited == Waited::Done && self.stage.live() > 0 && (self.options.works_when_short || !is_short) {
             waited = self.work(&mut course);
         }
         course.interrupted = waited == Waited::Halted;
@@ -239,7 +242,7 @@ impl Conductor<'_> {
         for &goal in &self.options.plateaus {
             let begin = Instant::now();
             self.stage.publish(Order::Open { goal, begin_ns: self.stage.now_ns() });
-            let waited = self.wait(Until::AllArrived);
+            let waited = self.wait(Until::AllArrivedOrEnough);
             course.opening += begin.elapsed();
             if waited == Waited::Halted {
                 return waited;
@@ -248,6 +251,9 @@ impl Conductor<'_> {
             if paused_at != Some(live) {
                 paused_at = Some(live);
                 self.observer.plateau(live);
+            }
+            if self.stop.is_enough() {
+                break;
             }
         }
         Waited::Done
@@ -286,19 +292,26 @@ impl Conductor<'_> {
     }
 
     /// Sleeps, but for a glance at the stop flag now and then. A worker that arrives wakes it.
-    fn wait(&self, until: Until) -> Waited {
+    fn wait(&self, mut until: Until) -> Waited {
         let mut hope = Hope::default();
         loop {
+            if matches!(until, Until::AllArrivedOrEnough) && self.stop.is_enough() {
+                self.stage.publish(Order::Enough);
+                until = Until::AllArrived;
+            }
             if self.stop.requested() || self.stage.any_gone() {
                 return Waited::Halted;
             }
             let left = match until {
-                Until::AllArrived | Until::AllArrivedBy { .. } | Until::ArrivedOrAt { .. }
+                Until::AllArrived
+                | Until::AllArrivedOrEnough
+                | Until::AllArrivedBy { .. }
+                | Until::ArrivedOrAt { .. }
                     if self.stage.all_arrived() =>
                 {
                     return Waited::Done;
                 }
-                Until::AllArrived => GLANCE,
+                Until::AllArrived | Until::AllArrivedOrEnough => GLANCE,
                 Until::At { ns } | Until::AllArrivedBy { ns } | Until::ArrivedOrAt { ns } => {
                     match ns.saturating_sub(self.stage.now_ns()) {
                         0 => return Waited::Done,

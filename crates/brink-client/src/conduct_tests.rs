@@ -40,7 +40,7 @@ fn obedient(worker: &Worker<'_>) -> io::Result<WorkerSamples> {
         };
         seen = generation;
         match order {
-            Order::Wait => {}
+            Order::Wait | Order::Enough => {}
             Order::Open { goal, .. } => {
                 while samples.opened < share(goal, worker.index, worker.workers) {
                     worker.shard.attempt();

@@ -9,23 +9,31 @@ use brink_host::socket::{set_bind_address_no_port, set_local_port_range};
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use crate::options::LoadOptions;
+use crate::options::{GiveUp, LoadOptions};
 use crate::ports::PortWindows;
 use crate::stage::Worker;
 
-/// A worker stops trying after this many failures of one kind (phase and errno) in a row: what is refused a
-/// hundred times running is refused, and a machine out of descriptors must not be hammered.
-const FAILURES_IN_A_ROW_MAX: u32 = 100;
-
-/// Failures of one kind in a row: when to stop trying.
+/// Failures of one kind in a row, and slow connects in all: when to stop trying.
 #[derive(Debug, Default)]
 pub(crate) struct Streak {
+    give_up: GiveUp,
     phase: &'static str,
     errno: String,
     len: u32,
+    slow: u32,
 }
 
 impl Streak {
+    pub(crate) fn new(give_up: GiveUp) -> Self {
+        Self { give_up, ..Self::default() }
+    }
+
+    /// A connect was slow. Returns whether it is time to stop trying.
+    pub(crate) fn slow(&mut self) -> bool {
+        self.slow = self.slow.saturating_add(1);
+        self.give_up.slow.is_some_and(|most| self.slow >= most)
+    }
+
     /// An attempt was verified: whatever went wrong before, it works.
     pub(crate) fn succeeded(&mut self) {
         self.len = 0;
@@ -38,7 +46,7 @@ impl Streak {
         } else {
             (self.phase, self.errno, self.len) = (phase, errno.to_owned(), 1);
         }
-        self.len >= FAILURES_IN_A_ROW_MAX
+        self.len >= self.give_up.failures
     }
 }
 
@@ -176,6 +184,16 @@ impl Source {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn slow_connects_count_in_all_where_they_count() {
+        let mut streak = Streak::new(GiveUp { failures: 2, slow: Some(3) });
+        assert!(!streak.slow() && !streak.slow());
+        streak.succeeded();
+        assert!(streak.slow());
+        assert!(!streak.failed("connect", "timeout") && streak.failed("connect", "timeout"));
+        assert!((0..500).all(|_| !Streak::default().slow()));
+    }
 
     #[test]
     fn a_hundred_failures_of_one_kind_in_a_row_are_enough() {

@@ -121,6 +121,12 @@ pub struct LoadOptions {
     pub connect_rate_per_s: Option<f64>,
     /// Connects and their verifying echoes under way at once, over all workers; at least one per worker.
     pub connect_window: u32,
+    /// Connections from which on they are opened one at a time by each worker, to find an edge. `None`: never.
+    pub fine_from: Option<u64>,
+    /// When to stop trying.
+    pub give_up: GiveUp,
+    /// Whether the workload runs although not all connections opened.
+    pub works_when_short: bool,
     /// Source addresses, taken in turn. Empty: the kernel chooses.
     pub sources: Vec<IpAddr>,
     /// Load before the window; its requests are not samples.
@@ -145,6 +151,22 @@ pub struct LoadOptions {
     pub first_connection_id: u64,
 }
 
+/// When a worker stops trying to open connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GiveUp {
+    /// After this many failures of one kind (phase and errno) in a row. At least 1.
+    pub failures: u32,
+    /// After this many connects in all that took [`SLOW`](crate::samples::SLOW) or longer. `None`: never.
+    pub slow: Option<u32>,
+}
+
+impl Default for GiveUp {
+    /// What is refused a hundred times running is refused, and a machine out of descriptors must not be hammered.
+    fn default() -> Self {
+        Self { failures: 100, slow: None }
+    }
+}
+
 impl LoadOptions {
     /// Checks what the type cannot say.
     ///
@@ -159,6 +181,7 @@ impl LoadOptions {
             (self.connections <= u64::from(u32::MAX), "connections: at most 4,294,967,295 in one run"),
             (self.threads >= 1, "threads: at least 1"),
             (self.connect_window >= 1, "connect_window: at least 1"),
+            (self.give_up.failures >= 1, "give_up: at least 1 failure"),
             (self.payload_bytes as usize <= PAYLOAD_LEN_MAX, "payload_bytes: at most 1 MiB"),
             (
                 self.connect_rate_per_s.is_none_or(|rate| rate.is_finite() && rate > 0.0),
@@ -241,6 +264,9 @@ pub(crate) mod tests {
             threads: 1,
             connect_rate_per_s: None,
             connect_window: 16,
+            fine_from: None,
+            give_up: GiveUp::default(),
+            works_when_short: true,
             sources: Vec::new(),
             warmup: Duration::ZERO,
             duration: Duration::ZERO,

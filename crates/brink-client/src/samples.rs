@@ -15,6 +15,10 @@ const HISTOGRAM_NS_MAX: u64 = 3_600_000_000_000;
 /// Significant digits of a histogram.
 const HISTOGRAM_DIGITS: u8 = 3;
 
+/// A connect that takes this long was dropped and sent again: TCP repeats a SYN after a second (RFC 6298, 2;
+/// include/net/tcp.h, TCP_TIMEOUT_INIT), never sooner, and no path in use is that long.
+pub const SLOW: Duration = Duration::from_millis(990);
+
 /// Failures of one kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailureCount {
@@ -22,7 +26,8 @@ pub struct FailureCount {
     /// `final_verify`, or `idle` when the peer acted on a connection from which nothing was awaited.
     pub phase: &'static str,
     /// Errno by name (`ECONNREFUSED`), or: `closed` (the peer sent FIN), `mismatch` (other bytes came back),
-    /// `not_a_frame`, `timeout`, `unexpected_bytes` (bytes that no request asked for).
+    /// `not_a_frame`, `timeout`, `unexpected_bytes` (bytes that no request asked for), or `slow` (a connect that
+    /// took [`SLOW`] or longer, and no failure).
     pub errno: String,
     /// How often.
     pub count: u64,
@@ -181,6 +186,17 @@ impl WorkerSamples {
         }
         self.completed_in_window += u64::from(schedule.in_window(times.now_ns));
         None
+    }
+
+    /// Counts a connect(2) that ended well, `after` the run's begin, with `live` connections open in the whole run.
+    /// Returns whether it was slow.
+    pub fn connected(&mut self, connect_ns: u64, live: u64, after: Duration) -> bool {
+        self.connect_latency.saturating_record(connect_ns);
+        let is_slow = Duration::from_nanos(connect_ns) >= SLOW;
+        if is_slow {
+            self.failure("connect", "slow", live, after);
+        }
+        is_slow
     }
 
     /// Counts one failure, `after` the run's begin, with `live` connections open in the whole run.

@@ -27,6 +27,8 @@ pub enum Order {
         /// When the order was given, in nanoseconds since the run began: one instant for the schedules of all.
         begin_ns: u64,
     },
+    /// Open no more connections than are under way; done with the order before.
+    Enough,
     /// Run the workload; done when the window is over, every reply came or timed out, and, where the
     /// workload holds, every connection proved that it is alive.
     Work(Schedule),

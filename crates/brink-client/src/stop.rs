@@ -1,4 +1,4 @@
-//! Asks a run to end early. Must not end anything itself.
+//! Asks a run to end early, or to open no more connections. Must not end anything itself.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 #[derive(Debug, Clone, Default)]
 pub struct Stop {
     requested: Arc<AtomicBool>,
+    enough: Arc<AtomicBool>,
 }
 
 impl Stop {
@@ -22,7 +23,18 @@ impl Stop {
         self.requested.store(true, Ordering::Release);
     }
 
-    /// Whether somebody asked.
+    /// Asks that no more connections are opened; the workload runs on those that are there.
+    pub fn ask_enough(&self) {
+        self.enough.store(true, Ordering::Release);
+    }
+
+    /// Whether somebody asked for that.
+    #[must_use]
+    pub fn is_enough(&self) -> bool {
+        self.enough.load(Ordering::Acquire)
+    }
+
+    /// Whether somebody asked to end.
     #[must_use]
     pub fn requested(&self) -> bool {
         self.requested.load(Ordering::Acquire)
@@ -39,6 +51,8 @@ mod tests {
         let clone = stop.clone();
         assert!(!stop.requested());
         clone.request();
-        assert!(stop.requested());
+        assert!(stop.requested() && !stop.is_enough());
+        clone.ask_enough();
+        assert!(stop.is_enough());
     }
 }

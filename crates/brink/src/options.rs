@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use brink_client::{HttpRequest, LoadOptions};
+use brink_client::{GiveUp, HttpRequest, LoadOptions};
 use brink_results::case::{Arrivals, Case, Close, LoadCase, Protocol, Workload};
 use brink_wire::control::Info;
 use brink_wire::delay::Delay;
@@ -37,6 +37,9 @@ pub fn of_case(case: &Case, target: SocketAddr, info: Option<&Info>) -> Result<L
         threads: load.threads,
         connect_rate_per_s: load.connect_rate_per_s,
         connect_window: load.connect_window,
+        fine_from: None,
+        give_up: GiveUp::default(),
+        works_when_short: true,
         sources: load.source_ips.clone(),
         warmup: Duration::from_nanos(load.warmup_ns),
         duration: Duration::from_nanos(load.duration_ns),

@@ -125,6 +125,7 @@ impl<'a> Driver<'a> {
         match order {
             Order::Wait => {}
             Order::Open { goal, begin_ns } => self.opening.raise(&self.worker, goal, begin_ns),
+            Order::Enough => self.opening.give_up(),
             Order::Work(schedule) => {
                 self.work = Some(Work::new(&self.worker, schedule, self.connections.len()));
             }
@@ -174,7 +175,7 @@ impl<'a> Driver<'a> {
     /// what holds it up, an event will tell.
     fn open_more(&mut self, mut now_ns: u64) -> Option<u64> {
         for _ in 0..BATCH {
-            if !self.opening.wants_more() || self.opening.under_way >= self.opening.window {
+            if !self.opening.wants_more() || self.opening.is_full() {
                 return None;
             }
             if let Some(pacer) = self.opening.pacer.as_mut() {

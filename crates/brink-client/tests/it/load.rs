@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use brink_client::{
-    Close, ENGINES, Engine, LiveCounters, LoadOptions, Observer, Outcome, Phase, Protocol, Stop,
+    Close, ENGINES, Engine, GiveUp, LiveCounters, LoadOptions, Observer, Outcome, Phase, Protocol, Stop,
     WorkerSamples, Workload, run,
 };
 
@@ -27,6 +27,9 @@ pub fn options(target: SocketAddr, connections: u64, workload: Workload) -> Load
         threads: 2,
         connect_rate_per_s: None,
         connect_window: 64,
+        fine_from: None,
+        give_up: GiveUp::default(),
+        works_when_short: true,
         sources: Vec::new(),
         warmup: Duration::from_millis(20),
         duration: Duration::from_millis(100),

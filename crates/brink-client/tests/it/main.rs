@@ -3,6 +3,7 @@
 
 mod closing;
 mod control;
+mod edge;
 mod engines;
 mod load;
 mod misbehaviour;

@@ -84,6 +84,7 @@ impl Coordinator<'_> {
                 match order {
                     Order::Wait => {}
                     Order::Open { goal, begin_ns } => self.ramp.raise(goal, begin_ns),
+                    Order::Enough => self.hub.give_up(),
                     Order::Work(schedule) => {
                         self.hub.begin(schedule);
                         // What has no lane has no turn.
@@ -120,7 +121,7 @@ impl Coordinator<'_> {
             if due_ns > now_ns {
                 return Some(due_ns);
             }
-            if self.ramp.attempted - self.hub.settled() >= self.ramp.window {
+            if self.ramp.attempted - self.hub.settled() >= self.ramp.window() {
                 return None;
             }
             let index = self.ramp.attempted as u32;

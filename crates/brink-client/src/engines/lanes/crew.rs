@@ -93,6 +93,11 @@ impl Crew<'_> {
                 (seen, arrived) = (number, false);
                 match order {
                     Order::Close => return Ok(()),
+                    // The lanes see it on their way up, and are done with that.
+                    Order::Enough => {
+                        self.hub.give_up();
+                        continue;
+                    }
                     Order::Work(schedule) => {
                         self.hub.begin(schedule);
                         works = true;
@@ -141,7 +146,7 @@ impl<W: Wait> Lane<W> {
             let (number, order) = post.order_after(seen);
             seen = number;
             match order {
-                Order::Wait => {}
+                Order::Wait | Order::Enough => {}
                 Order::Open { goal, begin_ns } => {
                     ramp.raise(goal, begin_ns);
                     self.go_up(&mut ramp, &mut dialer).await?;

@@ -96,7 +96,7 @@ impl Hub {
             asked_ns: options.delay_known().map(nanoseconds),
             samples,
             dialers: (0..shards).map(dialer).collect(),
-            streak: Mutex::new(Streak::default()),
+            streak: Mutex::new(Streak::new(options.give_up)),
             gave_up: AtomicBool::new(false),
             dismissed: AtomicBool::new(false),
             work: OnceLock::new(),
@@ -159,8 +159,13 @@ impl Hub {
 
     /// Counts one failure.
     pub(in crate::engines) fn failure(&self, lane: u32, phase: &'static str, errno: &str) {
-        let (live, after) = (self.stage.live(), Duration::from_nanos(self.stage.now_ns()));
+        let (live, after) = self.now();
         self.with(lane, |samples| samples.failure(phase, errno, live, after));
+    }
+
+    /// Connections open in the whole run, and how long it has been going on.
+    fn now(&self) -> (u64, Duration) {
+        (self.stage.live(), Duration::from_nanos(self.stage.now_ns()))
     }
 
     /// Counts exchanges that ended with a reply.
@@ -170,7 +175,7 @@ impl Hub {
         self.with(lane, |samples| {
             for Finished { times, reply, before } in finished {
                 samples.requests_intended += u64::from(schedule.in_window(times.since_ns));
-                before.count_into(samples, &schedule, times.since_ns);
+                before.count_into(samples, &schedule, times.since_ns, live);
                 if let Some(errno) = samples.count_reply(&schedule, *times, reply, self.asked_ns) {
                     samples.failure("request", &errno, live, Duration::from_nanos(times.now_ns));
                 }
@@ -182,10 +187,11 @@ impl Hub {
     pub(super) fn count_failed(&self, lane: u32, since_ns: u64, before: Before) {
         let Some(schedule) = self.schedule() else { return };
         let counted = u64::from(schedule.in_window(since_ns));
+        let live = self.stage.live();
         self.with(lane, |samples| {
             samples.requests_intended += counted;
             samples.requests_failed += counted;
-            before.count_into(samples, &schedule, since_ns);
+            before.count_into(samples, &schedule, since_ns, live);
         });
     }
 
@@ -197,10 +203,12 @@ impl Hub {
     /// An attempt opened.
     pub(super) fn opened(&self, lane: u32, connect_ns: u64) {
         lock(&self.streak).succeeded();
-        self.with(lane, |samples| {
+        let (live, after) = self.now();
+        let is_slow = self.with(lane, |samples| {
             samples.opened += 1;
-            samples.connect_latency.saturating_record(connect_ns);
+            samples.connected(connect_ns, live, after)
         });
+        self.note(is_slow);
         self.stage.count_open();
         self.counts.of(lane).open();
     }
@@ -214,14 +222,28 @@ impl Hub {
         connect_ns: Option<u64>,
     ) {
         if lock(&self.streak).failed(phase, errno) {
-            self.gave_up.store(true, Ordering::Relaxed);
+            self.give_up();
         }
         self.failure(lane, phase, errno);
-        self.with(lane, |samples| {
+        let (live, after) = self.now();
+        let is_slow = self.with(lane, |samples| {
             samples.failed += 1;
-            connect_ns.into_iter().for_each(|ns| samples.connect_latency.saturating_record(ns));
+            connect_ns.is_some_and(|ns| samples.connected(ns, live, after))
         });
+        self.note(is_slow);
         self.counts.of(lane).fail();
+    }
+
+    /// A connect was slow, or not.
+    fn note(&self, is_slow: bool) {
+        if is_slow && lock(&self.streak).slow() {
+            self.give_up();
+        }
+    }
+
+    /// No more attempts are to be made.
+    pub(super) fn give_up(&self) {
+        self.gave_up.store(true, Ordering::Relaxed);
     }
 
     /// Whether too many attempts failed in a row.
@@ -266,10 +288,10 @@ impl Hub {
 }
 
 impl Before {
-    fn count_into(self, samples: &mut WorkerSamples, schedule: &Schedule, since_ns: u64) {
+    fn count_into(self, samples: &mut WorkerSamples, schedule: &Schedule, since_ns: u64, live: u64) {
         if let Some(connect_ns) = self.connect_ns {
             samples.reopened += 1;
-            samples.connect_latency.saturating_record(connect_ns);
+            samples.connected(connect_ns, live, Duration::from_nanos(since_ns.saturating_add(connect_ns)));
         }
         if let Some(lag_ns) = self.lag_ns.filter(|_| schedule.in_window(since_ns)) {
             samples.schedule_lag.saturating_record(lag_ns);

@@ -15,8 +15,9 @@ pub(super) struct Ramp {
     goal_of_all: u64,
     /// Attempts made.
     pub(super) attempted: u64,
-    /// Most attempts under way at once.
-    pub(super) window: u64,
+    window: u64,
+    /// Attempts of the worker's share from which on there is one at a time.
+    fine_from: u64,
 }
 
 impl Ramp {
@@ -31,6 +32,7 @@ impl Ramp {
             goal_of_all: 0,
             attempted: 0,
             window: share(u64::from(options.connect_window), index, workers).max(1),
+            fine_from: options.fine_from.map_or(u64::MAX, |from| share(from, index, workers)),
         }
     }
 
@@ -44,6 +46,11 @@ impl Ramp {
         }
         self.goal_of_all = goal;
         self.goal = share(goal, self.index, self.workers);
+    }
+
+    /// Most attempts under way at once.
+    pub(super) fn window(&self) -> u64 {
+        if self.attempted >= self.fine_from { 1 } else { self.window }
     }
 
     /// When the next attempt is due, if there is one.

@@ -4,6 +4,7 @@
 
 use std::net::TcpStream;
 use std::os::fd::AsRawFd;
+use std::time::Duration;
 
 use ::mio::unix::SourceFd;
 use ::mio::{Interest, Token};
@@ -128,7 +129,10 @@ impl Driver<'_> {
     }
 
     fn came_up(&mut self, slot: usize, since_ns: u64, now_ns: u64) {
-        self.samples.connect_latency.saturating_record(now_ns.saturating_sub(since_ns));
+        let (live, after) = (self.worker.stage.live(), Duration::from_nanos(now_ns));
+        if self.samples.connected(now_ns.saturating_sub(since_ns), live, after) {
+            self.opening.slow();
+        }
         self.samples.reopened += u64::from(self.connections[slot].state == State::Requested);
     }
 }

@@ -17,8 +17,10 @@ pub(super) struct Opening {
     pub(super) attempted: u64,
     /// Attempts neither opened nor failed yet.
     pub(super) under_way: u32,
-    /// Most attempts under way at once.
+    /// Most attempts under way at once, where it is not fine.
     pub(super) window: u32,
+    /// Attempts of the worker's share from which on there is one at a time.
+    fine_from: u64,
     /// Spreads attempts where a rate was asked.
     pub(super) pacer: Option<Pacer>,
     gave_up: bool,
@@ -34,9 +36,13 @@ impl Opening {
             attempted: 0,
             under_way: 0,
             window: window as u32,
+            fine_from: worker
+                .options
+                .fine_from
+                .map_or(u64::MAX, |from| share(from, worker.index, worker.workers)),
             pacer: None,
             gave_up: false,
-            streak: Streak::default(),
+            streak: Streak::new(worker.options.give_up),
         }
     }
 
@@ -55,6 +61,22 @@ impl Opening {
     /// Whether there is anything left to try.
     pub(super) fn wants_more(&self) -> bool {
         self.attempted < self.goal && !self.gave_up
+    }
+
+    /// Whether as many attempts are under way as may be at once.
+    pub(super) fn is_full(&self) -> bool {
+        let window = if self.attempted >= self.fine_from { 1 } else { self.window };
+        self.under_way >= window
+    }
+
+    /// No more are to be made.
+    pub(super) fn give_up(&mut self) {
+        self.gave_up = true;
+    }
+
+    /// A connect was slow.
+    pub(super) fn slow(&mut self) {
+        self.gave_up |= self.streak.slow();
     }
 
     /// Whether every attempt so far has opened or failed, and no more follow.
