@@ -54,6 +54,9 @@ impl Streak {
 #[derive(Debug)]
 pub(crate) struct Dialer {
     target: SockAddr,
+    /// The target's own port may be given out as a source port: where nobody listens there any more, a socket then
+    /// connects to itself (RFC 9293, 3.5, simultaneous open), and hears its own echo.
+    may_meet_itself: bool,
     sources: Vec<Source>,
     /// How many were made; the sources take turns.
     dialled: u64,
@@ -88,7 +91,8 @@ impl Dialer {
             [] => vec![source(None)],
             some => some.iter().map(|&address| source(Some(address))).collect(),
         };
-        Self { target: SockAddr::from(*target), sources, dialled: 0 }
+        let may_meet_itself = range.is_none_or(|(low, high)| (low..=high).contains(&target.port()));
+        Self { target: SockAddr::from(*target), may_meet_itself, sources, dialled: 0 }
     }
 
     /// Makes one socket and calls connect(2).
@@ -96,6 +100,9 @@ impl Dialer {
         let turn = (self.dialled % self.sources.len() as u64) as usize;
         self.dialled += 1;
         match self.sources[turn].connect(&self.target) {
+            Ok((socket, _)) if self.may_meet_itself && is_met(&socket, &self.target) => {
+                Dialled::Failed("connect", Errno::CONNREFUSED.into())
+            }
             Ok((socket, true)) => Dialled::Connected(socket.into()),
             Ok((socket, false)) => Dialled::Connecting(socket.into()),
             Err((phase, error)) => Dialled::Failed(phase, error),
@@ -111,6 +118,11 @@ impl Dialer {
             }
         }
     }
+}
+
+/// Whether a socket's own address is the one that it connects to.
+fn is_met(socket: &Socket, target: &SockAddr) -> bool {
+    socket.local_addr().is_ok_and(|own| own.as_socket() == target.as_socket())
 }
 
 impl Source {
@@ -184,6 +196,17 @@ impl Source {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_socket_that_connects_to_itself_is_told() {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        let own = socket.local_addr().unwrap();
+        socket.connect(&own).unwrap();
+        assert!(is_met(&socket, &own));
+        let other = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
+        assert!(!is_met(&socket, &SockAddr::from(other)));
+    }
 
     #[test]
     fn slow_connects_count_in_all_where_they_count() {

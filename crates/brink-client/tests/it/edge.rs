@@ -67,7 +67,7 @@ fn who_has_enough_on_the_way_opens_what_is_under_way_and_no_more() {
 fn an_edge_ends_the_run_where_there_is_no_work_to_be_done_there() {
     for engine in ENGINES {
         let target = servers::start(|count, stream| {
-            if count <= 10 {
+            if count < 10 {
                 servers::echo(stream)
             }
         });
