@@ -41,6 +41,11 @@ impl Streak {
 
     /// An attempt failed. Returns whether it is time to stop trying.
     pub(crate) fn failed(&mut self, phase: &'static str, errno: &str) -> bool {
+        // Whoever closes at once is heard as an end, a reset, or a write after either: it is one kind of failure.
+        let (phase, errno) = match errno {
+            "closed" | "ECONNRESET" | "EPIPE" | "ECONNABORTED" => ("verify", "closed"),
+            other => (phase, other),
+        };
         if (self.phase, self.errno.as_str()) == (phase, errno) {
             self.len += 1;
         } else {
@@ -196,6 +201,13 @@ impl Source {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refusal_is_one_kind_however_it_is_heard() {
+        let mut streak = Streak::new(GiveUp { failures: 3, slow: None });
+        assert!(!streak.failed("verify", "closed") && !streak.failed("connect", "ECONNRESET"));
+        assert!(streak.failed("verify", "EPIPE"));
+    }
 
     #[test]
     fn a_socket_that_connects_to_itself_is_told() {
