@@ -28,6 +28,12 @@ impl Stop {
         self.enough.store(true, Ordering::Release);
     }
 
+    /// For another run that ends with this one, and has not enough yet.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        Self { requested: Arc::clone(&self.requested), enough: Arc::default() }
+    }
+
     /// Whether somebody asked for that.
     #[must_use]
     pub fn is_enough(&self) -> bool {

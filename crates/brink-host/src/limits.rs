@@ -257,14 +257,21 @@ pub fn read(pid: u32) -> Vec<LimitReading> {
     read_in(&tree)
 }
 
+/// One limit as that process meets it, by its name; for those who look often. `None`: there is no such row.
+#[must_use]
+pub fn read_one(name: &str, pid: u32) -> Option<LimitReading> {
+    let limit = find(name)?;
+    let tree = if pid == std::process::id() { ProcTree::own() } else { ProcTree::of(pid) };
+    Some(reading(limit, &tree))
+}
+
+fn reading(limit: &Limit, tree: &ProcTree) -> LimitReading {
+    let Figures { value, hard, used, source, note } = (limit.read)(tree);
+    LimitReading { name: limit.name.to_owned(), value, hard, used, source, note }
+}
+
 fn read_in(tree: &ProcTree) -> Vec<LimitReading> {
-    LIMITS
-        .iter()
-        .map(|limit| {
-            let Figures { value, hard, used, source, note } = (limit.read)(tree);
-            LimitReading { name: limit.name.to_owned(), value, hard, used, source, note }
-        })
-        .collect()
+    LIMITS.iter().map(|limit| reading(limit, tree)).collect()
 }
 
 #[cfg(test)]

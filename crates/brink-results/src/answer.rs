@@ -3,6 +3,7 @@
 //! Derived only from results, so that an old run answers the same way. Must not compare results
 //! that are not valid, and must not call a difference what the intervals do not keep apart.
 
+pub mod ceiling;
 pub mod compare;
 mod cost;
 pub mod engines;
@@ -24,6 +25,7 @@ use crate::answer::naming::Names;
 use crate::schema::CaseResult;
 use crate::store::RunData;
 
+pub use ceiling::answer_ceiling;
 pub use single::answer_one;
 
 /// Tables and sentences for a run, as plain text that ends with a newline, in paragraphs. All of it keeps to

@@ -72,6 +72,7 @@ pub fn judge(input: Input<'_>) -> Validity {
     found.extend(met_by_target(result, found.as_slice()).map(|reason| (Verdict::LimitBound, reason)));
     let verdict = found.iter().map(|f| f.0).max().unwrap_or(Verdict::Valid);
     let mut reasons: Vec<String> = found.into_iter().map(|f| f.1).collect();
+    reasons.extend(slow_connects(result));
     reasons.extend(cycle::short_warmup(result));
     reasons.extend(missing::nulls(result));
     reasons.extend(input.missing.iter().cloned());
@@ -82,7 +83,7 @@ pub fn judge(input: Input<'_>) -> Validity {
 /// for. Connections that it refused are another matter: where they were of this run, they are missing here.
 fn met_by_target(result: &CaseResult, found: &[(Verdict, String)]) -> Option<String> {
     let point = result.failure_point.as_ref().filter(|point| point.limit != LIMIT_UNKNOWN)?;
-    let silent = point.end == End::Target && point.phase != "accept";
+    let silent = point.end == End::Target && point.phase != "accept" && point.errno != "slow";
     let blamed = found.iter().any(|(verdict, _)| *verdict >= Verdict::LimitBound);
     (silent && !blamed).then(|| {
         format!(
@@ -116,6 +117,15 @@ fn connections(result: &CaseResult, blame: Verdict) -> Vec<(Verdict, String)> {
         ));
     }
     found
+}
+
+/// Connects that took a second or longer. They opened, so no figure is missing; but something dropped them first.
+fn slow_connects(result: &CaseResult) -> Option<String> {
+    let slow = result.failures.iter().filter(|failure| failure.errno == "slow").map(|failure| failure.count);
+    let count = slow.sum::<u64>();
+    (count > 0).then(|| {
+        format!("{} connects took a second or longer: they were dropped and sent again", format_count(count))
+    })
 }
 
 /// Processes of the target that ended although nobody asked them to. What they held is lost, and what is left

@@ -43,6 +43,8 @@ pub struct Measured {
     pub interrupted: Option<String>,
     /// Whether that was the end of the target.
     pub target_died: bool,
+    /// What gave way that neither end counted.
+    pub extra: Option<Failure>,
 }
 
 impl Context {
@@ -93,6 +95,8 @@ impl Context {
             failures: Vec::new(),
             failure_point: None,
             predicted: self.predicted,
+            refused: false,
+            ceiling: None,
             target_counters: None,
             case: self.case,
         }
@@ -110,10 +114,12 @@ impl Context {
         measured: Measured,
         failure_point: impl FnOnce(&[Failure]) -> Option<FailurePoint>,
     ) -> CaseResult {
-        let Measured { outcome, usage, plateaus, counters, mut remarks, interrupted, target_died } = measured;
+        let Measured { outcome, usage, plateaus, counters, mut remarks, interrupted, target_died, extra } =
+            measured;
         let window = u64::from(self.case.load.connect_window);
         let target_waits = self.target_waits;
-        let failures = failures(&outcome, counters.as_ref(), target_died, window);
+        let mut failures = failures(&outcome, counters.as_ref(), target_died, window);
+        failures.extend(extra);
         let mut result = self.empty(Validity { verdict: Verdict::Valid, reasons: Vec::new() });
         result.failure_point = failure_point(&failures);
         let (memory, missing) = memory::memory_per_connection(plateaus, result.facts.shared_machine);
@@ -223,22 +229,8 @@ fn latency_from(workload: Workload) -> LatencyFrom {
 
 /// The failures of both ends, as they were observed.
 fn failures(outcome: &Outcome, counters: Option<&Counters>, target_died: bool, window: u64) -> Vec<Failure> {
-    // While opening, up to `window` connections are under way beyond those that are verified: a
-    // limit met then let them in, and the count it was met at is the one that was reached.
-    let reached = |first: u64| {
-        if first <= outcome.peak_live && outcome.peak_live <= first + window {
-            outcome.peak_live
-        } else {
-            first
-        }
-    };
-    let client = outcome.samples.failures.iter().map(|failure| Failure {
-        end: End::Client,
-        phase: failure.phase.to_owned(),
-        errno: failure.errno.clone(),
-        count: failure.count,
-        first_at_connections: reached(failure.first_at_connections),
-    });
+    let reached = |first: u64| reached(outcome, window, first);
+    let client = failures_of_client(outcome, window);
     let first_client = outcome.samples.failures.iter().map(|failure| failure.first_at_connections).min();
     let target = counters.into_iter().flat_map(|counters| &counters.refusals).map(|refusal| Failure {
         end: End::Target,
@@ -255,7 +247,26 @@ fn failures(outcome: &Outcome, counters: Option<&Counters>, target_died: bool, w
         count: 1,
         first_at_connections: outcome.peak_live,
     });
-    client.chain(target).chain(death).collect()
+    client.into_iter().chain(target).chain(death).collect()
+}
+
+/// What the client saw fail.
+pub fn failures_of_client(outcome: &Outcome, window: u64) -> Vec<Failure> {
+    let seen = outcome.samples.failures.iter().map(|failure| Failure {
+        end: End::Client,
+        phase: failure.phase.to_owned(),
+        errno: failure.errno.clone(),
+        count: failure.count,
+        first_at_connections: reached(outcome, window, failure.first_at_connections),
+    });
+    seen.collect()
+}
+
+/// While opening, up to `window` connections are under way beyond those that are verified: a limit met then let them
+/// in, and the count it was met at is the one that was reached.
+fn reached(outcome: &Outcome, window: u64, first: u64) -> u64 {
+    let is_at_peak = first <= outcome.peak_live && outcome.peak_live <= first.saturating_add(window);
+    if is_at_peak { outcome.peak_live } else { first }
 }
 
 #[cfg(test)]

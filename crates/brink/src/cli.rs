@@ -33,6 +33,8 @@ pub enum Command {
     Target(TargetArgs),
     /// Open connections to a target, load it, and measure both ends
     Load(Box<LoadArgs>),
+    /// Open connections until something gives way, and say what: which limit, on which end, and what lifts it
+    Ceiling(Box<CeilingArgs>),
     /// Run every case of a sweep file, print the answer, write the report
     Sweep(SweepArgs),
     /// Print the cases of a sweep file, fully resolved, without running them
@@ -102,9 +104,9 @@ pub struct TargetArgs {
     pub parent: Option<u32>,
 }
 
-/// `brink load`
+/// What is loaded: a target of brink's own, or anybody's server.
 #[derive(Debug, Args)]
-pub struct LoadArgs {
+pub struct WhereArgs {
     /// Server to load: http://host/path, tcp://host:port of an echo server or (with --send) of any other
     #[arg(value_name = "URL", value_parser = location, conflicts_with = "target")]
     pub url: Option<Location>,
@@ -138,9 +140,57 @@ pub struct LoadArgs {
     /// CPUs of the target that brink starts
     #[arg(long, value_name = "LIST", value_parser = cpus)]
     pub target_cpus: Option<Cpus>,
+}
+
+/// The end that connects.
+#[derive(Debug, Args)]
+pub struct ClientArgs {
     /// Client engine
     #[arg(long, value_parser = engine_name, help = engines())]
     pub engine: Option<String>,
+    /// Connections to open per second, at most [default: as fast as the target takes them]
+    #[arg(long, value_name = "N", value_parser = rate)]
+    pub connect_rate: Option<f64>,
+    /// Threads of the client engine [default: half of the allowed CPUs where both ends share a machine, else all; pool: 20]
+    #[arg(short, long, value_name = "N", value_parser = threads)]
+    pub threads: Option<u32>,
+    /// CPUs of the client: 0 or 0,2 or 0-3
+    #[arg(long, value_name = "LIST", value_parser = cpus)]
+    pub cpus: Option<Cpus>,
+    /// Source address; repeat it for more ports [default: the kernel's choice; on loopback as many as are needed]
+    #[arg(long, value_name = "IP")]
+    pub source_ip: Vec<IpAddr>,
+    /// How connections are closed
+    #[arg(long, value_enum, default_value_t = CloseName::Rst)]
+    pub close: CloseName,
+}
+
+/// What is said on a connection.
+#[derive(Debug, Args)]
+pub struct SpeakArgs {
+    /// Bytes of a request, beside the 40-byte header; of its body over HTTP: 1B to 1MiB [default: 64B]
+    #[arg(long, value_name = "SIZE", value_parser = payload)]
+    pub payload: Option<u32>,
+    /// HTTP: method; POST, PUT and PATCH have a body of --payload bytes [default: GET]
+    #[arg(long, value_name = "METHOD", value_parser = method)]
+    pub method: Option<String>,
+    /// HTTP: one more header, as 'Name: value'; repeat it for more
+    #[arg(short = 'H', long, value_name = "HEADER", value_parser = header)]
+    pub header: Vec<(String, String)>,
+    /// Send these bytes instead of a frame (\r, \n, \t, \0, \\ and \xNN are understood); needs --expect
+    #[arg(long, value_name = "BYTES", value_parser = escaped, requires = "expect")]
+    pub send: Option<String>,
+    /// Expect exactly these bytes as the reply to --send
+    #[arg(long, value_name = "BYTES", value_parser = escaped, requires = "send")]
+    pub expect: Option<String>,
+}
+
+/// `brink load`
+#[derive(Debug, Args)]
+pub struct LoadArgs {
+    /// What is loaded.
+    #[command(flatten)]
+    pub at: WhereArgs,
     /// Connections, in all
     #[arg(short, long, value_name = "N", default_value = "100", value_parser = count_above_zero)]
     pub connections: u64,
@@ -177,43 +227,59 @@ pub struct LoadArgs {
     /// CPU work that each request asks of the target [default: the target's own]
     #[arg(long, value_name = "TIME", value_parser = work_us)]
     pub work: Option<u32>,
-    /// Bytes of a request, beside the 40-byte header; of its body over HTTP: 1B to 1MiB [default: 64B]
-    #[arg(long, value_name = "SIZE", value_parser = payload)]
-    pub payload: Option<u32>,
-    /// HTTP: method; POST, PUT and PATCH have a body of --payload bytes [default: GET]
-    #[arg(long, value_name = "METHOD", value_parser = method)]
-    pub method: Option<String>,
-    /// HTTP: one more header, as 'Name: value'; repeat it for more
-    #[arg(short = 'H', long, value_name = "HEADER", value_parser = header)]
-    pub header: Vec<(String, String)>,
-    /// Send these bytes instead of a frame (\r, \n, \t, \0, \\ and \xNN are understood); needs --expect
-    #[arg(long, value_name = "BYTES", value_parser = escaped, requires = "expect")]
-    pub send: Option<String>,
-    /// Expect exactly these bytes as the reply to --send
-    #[arg(long, value_name = "BYTES", value_parser = escaped, requires = "send")]
-    pub expect: Option<String>,
-    /// Connections to open per second, at most [default: as fast as the target takes them]
-    #[arg(long, value_name = "N", value_parser = rate)]
-    pub connect_rate: Option<f64>,
-    /// Threads of the client engine [default: half of the allowed CPUs where both ends share a machine, else all; pool: 20]
-    #[arg(short, long, value_name = "N", value_parser = threads)]
-    pub threads: Option<u32>,
-    /// CPUs of the client: 0 or 0,2 or 0-3
-    #[arg(long, value_name = "LIST", value_parser = cpus)]
-    pub cpus: Option<Cpus>,
-    /// Source address; repeat it for more ports [default: the kernel's choice; on loopback as many as are needed]
-    #[arg(long, value_name = "IP")]
-    pub source_ip: Vec<IpAddr>,
+    /// What is said.
+    #[command(flatten)]
+    pub says: SpeakArgs,
+    /// The end that connects.
+    #[command(flatten)]
+    pub client: ClientArgs,
     /// A connect or a reply that takes longer than this, on top of the delay, has failed
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration_above_zero)]
     pub timeout: Duration,
-    /// How connections are closed
-    #[arg(long, value_enum, default_value_t = CloseName::Rst)]
-    pub close: CloseName,
     /// Run even if a limit is known to be in the way, to see what happens there
     #[arg(long)]
     pub no_preflight: bool,
     /// What to print on stdout
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// Folder for the result and the report; it must not hold a run already [default: none is written]
+    #[arg(short, long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+/// `brink ceiling`
+#[derive(Debug, Args)]
+pub struct CeilingArgs {
+    /// What is loaded.
+    #[command(flatten)]
+    pub at: WhereArgs,
+    /// Stop at this many connections, if nothing gave way before [default: a little more than this client's own limits
+    /// let it open]
+    #[arg(long, value_name = "N", value_parser = count_above_zero)]
+    pub stop_at: Option<u64>,
+    /// Stop while this much memory is still available, on either end [default: a sixteenth of the machine's, 256MiB at
+    /// least; of a control group an eighth of its limit]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub memory_floor: Option<u64>,
+    /// Hold the connections at the edge for so long
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration_above_zero)]
+    pub hold: Duration,
+    /// While they are held, echo once in this time on each
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration_above_zero)]
+    pub heartbeat: Duration,
+    /// Connects and first echoes under way at once [default: 128]
+    #[arg(long, value_name = "N", value_parser = threads)]
+    pub connect_window: Option<u32>,
+    /// What is said.
+    #[command(flatten)]
+    pub says: SpeakArgs,
+    /// The end that connects.
+    #[command(flatten)]
+    pub client: ClientArgs,
+    /// A connect or a reply that takes longer than this has failed
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration_above_zero)]
+    pub timeout: Duration,
+    /// What to print on stdout: text, or json (one object, the result)
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
     /// Folder for the result and the report; it must not hold a run already [default: none is written]
@@ -263,11 +329,14 @@ pub struct ReportArgs {
 /// `brink run-case`: the case comes on stdin, progress goes to stdout, the result into a file.
 #[derive(Debug, Args)]
 pub struct RunCaseArgs {
-    /// Folder for the result.
+    /// Folder for the result; without one it goes to stdout.
     #[arg(long)]
-    pub out: PathBuf,
+    pub out: Option<PathBuf>,
+    /// How to look for the edge, in JSON: then the case is a ceiling's.
+    #[arg(long)]
+    pub climb: Option<String>,
     /// Number of the case in its plan.
-    #[arg(long)]
+    #[arg(long, default_value = "1")]
     pub number: usize,
     /// Run it even if a limit is known to be in the way.
     #[arg(long)]

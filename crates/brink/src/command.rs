@@ -1,5 +1,6 @@
 //! The subcommands, one file each.
 
+pub mod ceiling;
 pub mod load;
 pub mod plan;
 pub mod report;
@@ -9,13 +10,18 @@ pub mod target;
 
 use std::io::{self, Write};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use brink_results::case::{LoadCase, Protocol, Workload};
+use brink_results::case::{Case, LoadCase, Origin, Protocol, TargetCase, Workload};
+use brink_results::schema::{PLAN_SCHEMA, Plan};
+use brink_results::store;
+use brink_results::store::RunDirError;
 use brink_wire::value::{format_count, format_duration};
 
+use crate::cli::{ClientArgs, Cpus, WhereArgs};
 use crate::exit::Failure;
 use crate::plan::Machine;
+use crate::reach::Permission;
 use crate::stderr;
 use crate::sweep_file::{self, SweepFile};
 
@@ -70,6 +76,30 @@ pub fn check_cpus(flag: &str, cpus: Option<&[usize]>, allowed: &[usize]) -> Resu
     )))
 }
 
+/// Checks the CPUs that both ends are to be pinned to.
+///
+/// # Errors
+/// A usage failure that names the flag.
+pub fn check_pinning(at: &WhereArgs, client: &ClientArgs, machine: &Machine) -> Result<(), Failure> {
+    let list = |cpus: &Option<Cpus>| cpus.as_ref().map(|cpus| cpus.0.clone());
+    check_cpus("--cpus", list(&client.cpus).as_deref(), &machine.cpus_allowed)?;
+    check_cpus("--target-cpus", list(&at.target_cpus).as_deref(), &machine.cpus_allowed)
+}
+
+/// Who may be loaded, and with what secret.
+///
+/// # Errors
+/// A usage failure for a secret that nobody asks for.
+pub fn permission(at: &WhereArgs, case: &Case) -> Result<Permission, Failure> {
+    let token_was_typed = at.token.is_some() && std::env::var_os("BRINK_TOKEN").is_none();
+    if token_was_typed && !matches!(case.target.origin, Origin::Address { .. }) {
+        return Err(Failure::usage(
+            "--token: only with a server that runs already: name it with --target or a URL",
+        ));
+    }
+    Ok(Permission { token: at.token.clone(), token_was_typed, external: at.external })
+}
+
 /// Raises the soft limit of descriptors to the hard one, and says so.
 pub fn raise_nofile() {
     match brink_host::rlimit::raise_nofile() {
@@ -100,6 +130,46 @@ pub fn line() -> Vec<String> {
         *program = "brink".to_owned();
     }
     words
+}
+
+/// Makes the folder this run's own, before anything is measured that could not be written later.
+///
+/// # Errors
+/// Why the folder cannot be used.
+pub fn claim(out: &Path, case: &Case) -> Result<(), RunDirError> {
+    store::create_run_dir(out)?;
+    let plan = Plan {
+        schema: PLAN_SCHEMA.to_owned(),
+        name: case.name.clone(),
+        seed: 0,
+        brink_version: env!("CARGO_PKG_VERSION").to_owned(),
+        command: line(),
+        created: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+        cases: vec![case.clone()],
+    };
+    store::write_plan(out, &plan).map(drop)
+}
+
+/// Draws the report of a folder.
+///
+/// # Errors
+/// A failure when it cannot be read or written.
+pub fn write_report(out: &Path) -> Result<(), Failure> {
+    let failed = |error: String| Failure::failed(format!("--out: {error}"));
+    let run = store::read_run(out).map_err(|error| failed(error.to_string()))?;
+    store::write_report(out, &brink_results::report::render(&run))
+        .map_err(|error| failed(error.to_string()))?;
+    stderr::say(&format!("brink: written to {}", out.display()));
+    Ok(())
+}
+
+/// Which target a case has.
+pub fn target_in_words(target: &TargetCase) -> String {
+    match &target.origin {
+        Origin::Started => format!("a `{}` target of its own", target.model),
+        Origin::Address { address, .. } => address.clone(),
+        Origin::Command { command, .. } => format!("`{command}`"),
+    }
 }
 
 /// What is done with the connections of a case, and for how long.

@@ -53,14 +53,6 @@ pub struct Look {
     pub target_machine: Option<MachineSample>,
 }
 
-impl Look {
-    /// The machine that the target is on, where that is known.
-    pub fn of_target_machine(&self, same: bool) -> Option<MachineUsage> {
-        let there = if same { Some(&self.machine) } else { self.target_machine.as_ref() };
-        there.map(|sample| sample.usage.clone())
-    }
-}
-
 impl Ends {
     /// Looks at this process and, as far as it can be seen, at the target.
     pub fn new(began: Instant, live: Arc<LiveCounters>, target: Watched, same_machine: bool) -> Self {
@@ -75,6 +67,17 @@ impl Ends {
             last_counters: None,
             patience: SETTLE_WITHIN,
         }
+    }
+
+    /// Another way up begins, which is counted here.
+    pub fn follow(&mut self, live: Arc<LiveCounters>) {
+        self.live = live;
+        self.patience = SETTLE_WITHIN;
+    }
+
+    /// When the case began.
+    pub fn began(&self) -> Instant {
+        self.began
     }
 
     /// One sample of everything.
@@ -113,7 +116,7 @@ impl Ends {
     }
 
     /// Connections that the target had before the first of this run.
-    fn strangers(&self) -> u64 {
+    pub fn strangers(&self) -> u64 {
         self.first_counters.as_ref().map_or(0, |counters| counters.live)
     }
 

@@ -4,6 +4,8 @@
 #![forbid(unsafe_code)]
 
 mod assemble;
+mod case_process;
+mod ceiling;
 mod cli;
 mod command;
 mod ends;
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Target(args) => command::target::run(&args),
         Command::Load(args) => command::load::run(&args),
+        Command::Ceiling(args) => command::ceiling::run(&args),
         Command::Sweep(args) => command::sweep::run(&args),
         Command::Plan(args) => command::plan::run(&args),
         Command::Report(args) => command::report::run(&args),

@@ -15,7 +15,7 @@ mod protocol;
 mod sweep;
 mod workload;
 
-pub use flags::load;
+pub use flags::{ceiling, load};
 pub use protocol::of_model;
 pub use sweep::sweep;
 

@@ -11,7 +11,7 @@ use brink_wire::value::format_count;
 
 mod cause;
 
-pub use self::cause::{Evidence, failure_point};
+pub use self::cause::{Evidence, client_death, failure_point};
 
 /// Descriptors of a target before its first connection: three standard streams, listener and
 /// control plane, epoll and wake-up descriptors of two runtimes, one spare, a reserve for reading /proc.
@@ -73,6 +73,8 @@ pub fn check(case: &Case, client: &[LimitReading], target: Option<&[LimitReading
             at_connections: first.connections_max,
             limit_value: Some(first.value),
             fix: first.fix,
+            lasting: first.lasting,
+            estimated_from: None,
             short: first.short,
         }),
         short,
@@ -117,6 +119,23 @@ pub fn workers_of_pool(target: &TargetCase) -> Option<u64> {
 /// Stack of each thread that a connection or a request of it has to itself, where that is known.
 pub fn stack_bytes(target: &TargetCase) -> Option<u64> {
     target.stack_bytes.or_else(|| brink_target::find(&target.model)?.runtime_stack_bytes())
+}
+
+/// Stack of each thread that a connection has to itself on the client.
+pub fn client_stack_bytes(load: &LoadCase) -> Option<u64> {
+    use brink_client::Threads::{PerConnection, Pool};
+    let row = brink_client::find(&load.engine)?;
+    matches!(row.threads, PerConnection | Pool { .. }).then_some(CLIENT_STACK_BYTES)
+}
+
+/// Connections that this client's own limits let it open. Ports count where sources are given; else as many addresses
+/// are taken as are needed, where there are any. `None`: nothing bounds them.
+pub fn client_max(case: &Case, readings: &[LimitReading], sources_are_given: bool) -> Option<u64> {
+    let mut need = client_need(case, false);
+    let is_free = !sources_are_given && !case.load.source_ips.is_empty();
+    need.sources = if is_free { 0 } else { need.sources };
+    let first = limits::predict(readings, limits::End::Client, &need).into_iter().next();
+    first.map(|prediction| prediction.connections_max)
 }
 
 /// `rlimit.nofile = 1,024 on the target carries 1,000 of 10,000 connections: ulimit -n 10024`

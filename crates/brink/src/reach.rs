@@ -236,6 +236,13 @@ impl Reached {
         self.process.as_mut().and_then(TargetProcess::died)
     }
 
+    /// Its first process, where that is on this machine and known. `same_machine`: whether the target says that it is
+    /// under the same kernel.
+    pub fn pid_here(&self, same_machine: bool) -> Option<u32> {
+        let told = self.info.as_ref().filter(|_| same_machine).map(|info| info.ready.pid);
+        self.process.as_ref().map(TargetProcess::pid).or(self.sampled).or(told)
+    }
+
     /// How it is looked at while it is loaded. Takes the control plane along.
     pub fn watch(&mut self) -> Watched {
         Watched::new(self.control.take(), self.sampled)

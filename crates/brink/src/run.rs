@@ -3,22 +3,26 @@
 //!
 //! A case that fails is a result too; only what never began has none.
 
-use std::sync::Arc;
+mod watch;
+pub mod witness;
+
 use std::time::{Instant, SystemTime};
 
 use crate::assemble::{Context, Measured};
-use crate::ends::{Ends, Look, Sampling, lock};
+use crate::case_process::{self, Death};
 use crate::options;
 use crate::plan;
 use crate::preflight::{self, Forecast};
 use crate::progress::Snapshot;
 use crate::reach::{self, Permission, Reached};
 use crate::target_process::Ending;
-use brink_client::{LiveCounters, LoadOptions, Observer, Outcome, Phase, ProbeError};
+use brink_client::{Engine, LoadOptions, Outcome, ProbeError};
 use brink_results::case::{Case, Protocol};
-use brink_results::schema::{CaseResult, EndFacts, Plateau};
-use brink_wire::control::{DeadWorker, LimitReading};
+use brink_results::schema::{CaseResult, End, EndFacts, Failure};
+use brink_wire::control::DeadWorker;
 use brink_wire::value::format_cpus;
+
+pub use self::watch::{Course, Names, Watch};
 
 /// How a case is run, beside what the case itself says.
 pub struct Settings {
@@ -41,12 +45,6 @@ pub enum NotRun {
 }
 
 const ONLY_ECHOES: &str = "the target only echoes: the delay asked has no effect, and there is no ceiling";
-const REFUSED: &str = "refused before it started: ";
-
-/// Whether this is the result of a case that preflight refused.
-pub fn was_refused(result: &CaseResult) -> bool {
-    result.validity.reasons.first().is_some_and(|reason| reason.starts_with(REFUSED))
-}
 
 impl NotRun {
     /// Why.
@@ -59,10 +57,28 @@ impl NotRun {
     /// As a result that says why.
     pub fn into_result(self) -> CaseResult {
         match self {
-            Self::Refused(context, why) => context.failed(format!("{REFUSED}{why}")),
+            Self::Refused(context, why) => {
+                CaseResult { refused: true, ..context.failed(format!("refused before it started: {why}")) }
+            }
             Self::Unreachable(context, why) | Self::Broken(context, why) => context.failed(why),
         }
     }
+}
+
+/// A case whose target was reached and answers. Nothing was measured yet.
+pub struct Prepared {
+    /// What is known of the case.
+    pub context: Context,
+    /// Its target.
+    pub reached: Reached,
+    /// What the client is asked to do.
+    pub options: LoadOptions,
+    /// And by which engine.
+    pub engine: &'static Engine,
+    /// What arithmetic says of it.
+    pub forecast: Forecast,
+    /// When the case began.
+    pub began: Instant,
 }
 
 /// Runs a case. `on_snapshot` is called several times a second from another thread.
@@ -70,10 +86,26 @@ impl NotRun {
 /// # Errors
 /// [`NotRun`], with which a failed result can still be written.
 pub fn run(
-    mut case: Case,
+    case: Case,
     settings: &Settings,
-    on_snapshot: impl FnMut(&Snapshot) + Send + 'static,
+    mut on_snapshot: impl FnMut(&Snapshot) + Send + 'static,
 ) -> Result<CaseResult, NotRun> {
+    let mut prepared = prepare(case, settings)?;
+    let mut watch = prepared.watch();
+    prepared.forecast(&watch);
+    let onlooker = move |_: &_, snapshot: &_| on_snapshot(snapshot);
+    let course = watch.course(prepared.engine, &prepared.options, &settings.stop, Names::Plain, onlooker);
+    match course {
+        Ok(course) => Ok(finish(prepared, watch, course, None)),
+        Err(error) => Err(prepared.broken(&error)),
+    }
+}
+
+/// Reaches the target, and asks whether a limit is in the way.
+///
+/// # Errors
+/// [`NotRun`], as long as nothing was opened.
+pub fn prepare(mut case: Case, settings: &Settings) -> Result<Prepared, NotRun> {
     let began = Instant::now();
     let mut context = context(&case);
     let client_limits = context.client.limits.clone();
@@ -96,7 +128,7 @@ pub fn run(
         context.target = Some(facts.clone());
         let after = preflight::check(&context.case, &client_limits, Some(&facts.limits));
         context.predicted.clone_from(&after.predicted);
-        forecast.fixes.clone_from(&after.fixes);
+        forecast = after.clone();
         if let Some(why) = after.short.filter(|_| settings.preflight) {
             return Err(NotRun::Refused(Box::new(context), why));
         }
@@ -112,11 +144,79 @@ pub fn run(
         Ok(options) => options,
         Err(why) => return Err(NotRun::Broken(Box::new(context), why)),
     };
+    let Some(engine) = brink_client::find(&context.case.load.engine) else {
+        let why = format!("no engine `{}`", context.case.load.engine);
+        return Err(NotRun::Broken(Box::new(context), why));
+    };
     match probe(&context.case, &options, &mut reached) {
         Ok(waits) => context.target_waits = waits,
         Err(why) => return Err(NotRun::Unreachable(Box::new(context), why)),
     }
-    measure(context, reached, &options, settings, Beginning { at: began, forecast }, on_snapshot)
+    Ok(Prepared { context, reached, options, engine, forecast, began })
+}
+
+impl Prepared {
+    /// Begins to look at both ends.
+    pub fn watch(&mut self) -> Watch {
+        let same_machine = self.context.shared_machine() == Some(true);
+        let per_s = self.context.case.load.samples_per_s;
+        Watch::new(self.began, &mut self.reached, same_machine, per_s)
+    }
+
+    /// Reckons again with what is in use now, right before the first connection.
+    pub fn forecast(&mut self, watch: &Watch) {
+        let limits = watch.with_witness(|witness| witness.limits().clone());
+        let target = Some(limits.target.as_slice()).filter(|target| !target.is_empty());
+        let forecast = preflight::check(&self.context.case, &limits.client, target);
+        self.context.predicted.clone_from(&forecast.predicted);
+        self.forecast = forecast;
+    }
+
+    /// The client itself could not run.
+    pub fn broken(self, error: &std::io::Error) -> NotRun {
+        NotRun::Broken(Box::new(self.context), format!("the client cannot run: {error}"))
+    }
+}
+
+/// Stops a target that was started, and puts the result of one course together.
+pub fn finish(prepared: Prepared, mut watch: Watch, course: Course, extra: Option<Failure>) -> CaseResult {
+    let Prepared { context, mut reached, options, forecast, .. } = prepared;
+    let died = reached.died();
+    let (counters, silent, dead_workers) = watch.with_ends(|ends| {
+        let dead_workers = ends.dead_workers().to_vec();
+        (ends.counters(), ends.control_failures(), dead_workers)
+    });
+    let how = died.as_deref().or_else(|| dead_workers.first().map(|worker| worker.how.as_str()));
+    let mut testimony = watch.testify(how);
+    let remark = reached.remark.take();
+    let info = reached.info.take();
+    let ending = watch.with_ends(|ends| reached.end(ends.control()));
+    if let Some(Ending::Died(how)) = &ending {
+        // A large process takes its time to end: it may not have been over when it was looked at.
+        testimony.note_end(how);
+    }
+    let (usage, sampled) = watch.take_usage();
+    let Course { outcome, plateaus } = course;
+    let mut remarks = remarks(&outcome, ending.as_ref(), silent, &dead_workers);
+    remarks.extend(remark);
+    if !sampled {
+        remarks.push("the sampling thread ended early, so the samples are not complete".to_owned());
+    }
+    if !context.target_waits && options.delay.is_some_and(|delay| !delay.is_zero()) {
+        remarks.push(ONLY_ECHOES.to_owned());
+    }
+    let evidence = preflight::Evidence::new(&context.case, &options, info.as_ref(), forecast, testimony);
+    let measured = Measured {
+        remarks,
+        interrupted: interrupted(&outcome, ending.as_ref()),
+        target_died: matches!(ending, Some(Ending::Died(_))),
+        outcome,
+        usage,
+        plateaus,
+        counters,
+        extra,
+    };
+    context.measured(measured, |failures| preflight::failure_point(failures, &evidence))
 }
 
 /// What is known of a case before it runs.
@@ -156,174 +256,27 @@ fn probe(case: &Case, options: &LoadOptions, reached: &mut Reached) -> Result<bo
     }
 }
 
-/// When the case began, and what was said of it then.
-struct Beginning {
-    at: Instant,
-    forecast: Forecast,
-}
-
-fn measure(
-    context: Context,
-    mut reached: Reached,
-    options: &LoadOptions,
-    settings: &Settings,
-    beginning: Beginning,
-    on_snapshot: impl FnMut(&Snapshot) + Send + 'static,
-) -> Result<CaseResult, NotRun> {
-    let broken = |context, what: &str, error: &dyn std::fmt::Display| {
-        NotRun::Broken(Box::new(context), format!("{what}: {error}"))
+/// The result of a case whose client ended without one: what it said on its way, and what ended it.
+pub fn of_dead_client(case: &Case, death: Death, snapshots: &[Snapshot]) -> CaseResult {
+    let mut result = context(case).failed(death.how.clone());
+    let Some((last, counted)) = snapshots.last().zip(death.counted) else { return result };
+    let most = snapshots.iter().map(|snapshot| snapshot.live).max().unwrap_or(0);
+    let requested = result.connections.requested;
+    let failed = last.failed.min(requested - most.min(requested));
+    let seen = &mut result.connections;
+    (seen.opened, seen.closed_early, seen.peak_live) = (most, most, most);
+    (seen.failed, seen.not_attempted) = (failed, requested.saturating_sub(most + failed));
+    result.usage.client = case_process::samples(snapshots);
+    let failure = Failure {
+        end: End::Client,
+        phase: "run".to_owned(),
+        errno: "died".to_owned(),
+        count: 1,
+        first_at_connections: most,
     };
-    let Some(engine) = brink_client::find(&context.case.load.engine) else {
-        let why = format!("no engine `{}`", context.case.load.engine);
-        return Err(NotRun::Broken(Box::new(context), why));
-    };
-    let live = Arc::new(LiveCounters::new(engine.workers(options)));
-    let Beginning { at: began, forecast } = beginning;
-    let same_machine = context.shared_machine() == Some(true);
-    let mut ends = Ends::new(began, Arc::clone(&live), reached.watch(), same_machine);
-    let machine_before = ends.look().of_target_machine(same_machine);
-    let snapshots = snapshots(options.connections, Arc::clone(&live), on_snapshot);
-    let sampling = match Sampling::start(ends, context.case.load.samples_per_s, snapshots) {
-        Ok(sampling) => sampling,
-        Err(error) => return Err(broken(context, "cannot start sampling", &error)),
-    };
-    let mut watcher = Watcher { sampling: &sampling, plateaus: Vec::new(), opened: None };
-    let ran = brink_client::run(engine, options, &settings.stop, &live, &mut watcher);
-    let (plateaus, opened) = (watcher.plateaus, watcher.opened);
-    let (usage, ends, sampled) = sampling.collect();
-    let mut ends = lock(&ends);
-    let last = ends.look();
-    // Use of limits counts while the connections are open; a run that never got there has only this.
-    let Limits { client: client_limits, target: target_limits } =
-        opened.unwrap_or_else(|| limits_of(&mut ends));
-    let (counters, silent) = (ends.counters(), ends.control_failures());
-    let dead_workers = ends.dead_workers().to_vec();
-    let remark = reached.remark.take();
-    // A stranger does not say, even where its process can be looked at.
-    let backlog = reached.info.as_ref().map(|info| u64::from(info.backlog));
-    let ending = reached.end(ends.control());
-    let outcome = match ran {
-        Ok(outcome) => outcome,
-        Err(error) => return Err(broken(context, "the client engine cannot run", &error)),
-    };
-    let mut remarks = remarks(&outcome, ending.as_ref(), silent, &dead_workers);
-    remarks.extend(remark);
-    if !sampled {
-        remarks.push("the sampling thread ended early, so the samples are not complete".to_owned());
-    }
-    if !context.target_waits && options.delay.is_some_and(|delay| !delay.is_zero()) {
-        remarks.push(ONLY_ECHOES.to_owned());
-    }
-    let evidence = preflight::Evidence {
-        client_limits,
-        target_limits,
-        machine_before,
-        machine_after: last.of_target_machine(same_machine),
-        predicted: context.predicted.clone(),
-        stack_bytes: preflight::stack_bytes(&context.case.target),
-        pool_workers: preflight::workers_of_pool(&context.case.target),
-        processes: context.case.target.processes.into(),
-        fixes: forecast.fixes,
-        address_pairs: options.sources.len().max(1) as u64,
-        backlog,
-        connections: options.connections,
-    };
-    let measured = Measured {
-        remarks,
-        interrupted: interrupted(&outcome, ending.as_ref()),
-        target_died: matches!(ending, Some(Ending::Died(_))),
-        outcome,
-        usage,
-        plateaus,
-        counters,
-    };
-    Ok(context.measured(measured, |failures| preflight::failure_point(failures, &evidence)))
-}
-
-/// What the progress line is told, made from each look at both ends.
-fn snapshots(
-    requested: u64,
-    live: Arc<LiveCounters>,
-    mut on_snapshot: impl FnMut(&Snapshot) + Send + 'static,
-) -> impl FnMut(&Look, &str) + Send + 'static {
-    let mut last: Option<(f64, u64)> = None;
-    move |look, phase| {
-        let now = live.snapshot();
-        let t_s = look.client.t_s;
-        let requests_per_s = match last.replace((t_s, now.completed)) {
-            Some((t_before, before)) if t_s > t_before => (now.completed - before) as f64 / (t_s - t_before),
-            _ => 0.0,
-        };
-        on_snapshot(&Snapshot {
-            phase: phase.to_owned(),
-            t_s,
-            requested,
-            live: now.live,
-            failed: now.failed,
-            requests: now.completed,
-            requests_per_s,
-            client_user_bytes: look.client.user_bytes,
-            target_user_bytes: look.target.as_ref().and_then(|target| target.user_bytes),
-            target_threads: look.target.as_ref().and_then(|target| target.threads),
-        });
-    }
-}
-
-/// Follows the run: marks its phases and samples its plateaus.
-struct Watcher<'a> {
-    sampling: &'a Sampling,
-    plateaus: Vec<Plateau>,
-    /// Limits with all connections open, each at its most use: before the requests and right after them.
-    opened: Option<Limits>,
-}
-
-impl Observer for Watcher<'_> {
-    fn phase(&mut self, phase: Phase) {
-        if matches!(phase, Phase::Warmup | Phase::Drain) {
-            let now = self.sampling.with_ends(limits_of);
-            self.opened = Some(match self.opened.take() {
-                Some(before) => before.most_used(now),
-                None => now,
-            });
-        }
-        self.sampling.mark(match phase {
-            Phase::Ramp => "ramp",
-            Phase::Warmup => "warmup",
-            Phase::Window => "window",
-            Phase::Drain => "drain",
-            Phase::Close => "close",
-        });
-    }
-
-    fn plateau(&mut self, connections_open: u64) {
-        // After failures two plateaus can hold the same number; it is one point all the same.
-        if self.plateaus.last().is_none_or(|last| last.connections < connections_open) {
-            self.plateaus.push(self.sampling.plateau(connections_open));
-        }
-    }
-}
-
-/// Limits of both ends at one instant, with their use.
-struct Limits {
-    client: Vec<LimitReading>,
-    target: Vec<LimitReading>,
-}
-
-impl Limits {
-    /// Of each limit the reading with more use. A target that does not answer any more keeps what it said before.
-    fn most_used(self, now: Self) -> Self {
-        let most = |before: Vec<LimitReading>, now: Vec<LimitReading>| {
-            let used_more = |one: &LimitReading| {
-                now.iter().find(|other| other.name == one.name && other.used > one.used).cloned()
-            };
-            before.into_iter().map(|one| used_more(&one).unwrap_or(one)).collect()
-        };
-        Self { client: most(self.client, now.client), target: most(self.target, now.target) }
-    }
-}
-
-fn limits_of(ends: &mut Ends) -> Limits {
-    Limits { client: brink_host::limits::read(std::process::id()), target: ends.target_limits() }
+    result.failure_point = Some(preflight::client_death(&failure, &death.limits, &counted, &death.how));
+    result.failures = vec![failure];
+    result
 }
 
 fn remarks(
@@ -369,27 +322,4 @@ fn interrupted(outcome: &Outcome, ending: Option<&Ending>) -> Option<String> {
         );
     }
     outcome.interrupted.then(|| "stopped before its end; what was measured until then is here".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_limit_is_read_where_most_of_it_is_used() {
-        let reading = |name: &str, used| LimitReading {
-            name: name.to_owned(),
-            value: Some(40),
-            hard: None,
-            used,
-            source: String::new(),
-            note: None,
-        };
-        let limits = |a, b| Limits { client: vec![], target: vec![reading("a", a), reading("b", b)] };
-        let most = limits(Some(13), Some(9)).most_used(limits(Some(40), None));
-        let used: Vec<_> = most.target.iter().map(|reading| reading.used).collect();
-        assert_eq!(used, [Some(40), Some(9)]);
-        let gone = Limits { client: vec![], target: vec![] };
-        assert_eq!(limits(Some(1), None).most_used(gone).target.len(), 2);
-    }
 }

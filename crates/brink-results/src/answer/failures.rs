@@ -12,6 +12,9 @@ use crate::store::RunData;
 /// What a command that lifts a limit is said after.
 pub const TO_LIFT: &str = "To lift it: ";
 
+/// What a command that lifts it for good is said after.
+pub const FOR_GOOD: &str = "For good: ";
+
 /// One sentence for each result that is not valid.
 #[must_use]
 pub fn not_valid(results: &[&CaseResult]) -> Vec<String> {
@@ -71,6 +74,9 @@ pub fn point_sentence(point: &FailurePoint) -> String {
     });
     if let Some(fix) = &point.fix {
         text.push_str(&format!(" {TO_LIFT}{fix}"));
+    }
+    if let Some(lasting) = &point.lasting {
+        text.push_str(&format!(". {FOR_GOOD}{lasting}"));
     }
     printable(&text)
 }

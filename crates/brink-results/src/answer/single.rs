@@ -76,7 +76,7 @@ pub fn answer_one(result: &CaseResult) -> String {
 }
 
 /// A name and what is said of it, on as many lines as it needs.
-fn entry(name: &str, text: &str) -> Vec<String> {
+pub(super) fn entry(name: &str, text: &str) -> Vec<String> {
     let head = |i: usize| if i == 0 { name } else { "" };
     let line = |(i, text): (usize, String)| format!("  {:<13} {text}", head(i));
     wrap::lines(text, INDENT).into_iter().enumerate().map(line).collect()
@@ -159,7 +159,7 @@ fn percentiles(all: &[(&str, u64)]) -> String {
 }
 
 /// The slopes of one end. A kernel figure of both ends is said once, at the target.
-fn end_memory(memory: &EndMemory, kernel_counted: bool) -> String {
+pub(super) fn end_memory(memory: &EndMemory, kernel_counted: bool) -> String {
     let figures = [
         ("user", memory.user_bytes),
         ("virtual", memory.virtual_bytes),

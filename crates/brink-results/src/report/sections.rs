@@ -103,6 +103,7 @@ pub(super) fn failure_points(run: &RunData) -> Markup {
                         @if let Some(value) = point.limit_value { " = " (format_count(value)) }
                         " (" (confidence_name(point.confidence)) ")" } }
                     @if let Some(fix) = &point.fix { tr { th { "to lift it" } td { code { (fix) } } } }
+                    @if let Some(lasting) = &point.lasting { tr { th { "for good" } td { code { (lasting) } } } }
                     @if !point.evidence.is_empty() {
                         tr { th { "evidence" } td.t { ul { @for line in &point.evidence { li { (line) } } } } }
                     }

@@ -183,6 +183,8 @@ pub fn result(model: Model, connections: u64) -> CaseResult {
         failures: Vec::new(),
         failure_point: None,
         predicted: None,
+        refused: false,
+        ceiling: None,
         target_counters: Some(Counters {
             accepted: connections,
             live: connections,
@@ -426,6 +428,7 @@ pub fn at_limit() -> CaseResult {
         confidence: Confidence::Confirmed,
         evidence: vec!["32,768 of 32,768 in use".to_owned()],
         fix: Some("sysctl -w kernel.pid_max=4194304".to_owned()),
+        lasting: Some("echo kernel.pid_max=4194304 > /etc/sysctl.d/90-brink-kernel.pid_max.conf".to_owned()),
     });
     made.validity = judge(Input { result: &made, interrupted: None, missing: &[] });
     made

@@ -79,6 +79,7 @@ fn a_limit_that_the_target_met_while_it_served_counts_though_nothing_failed() {
         confidence: Confidence::Confirmed,
         evidence: Vec::new(),
         fix: None,
+        lasting: None,
     };
     let met = |phase: &'static str, limit: &'static str| {
         let mut made = loop_at(5_000.0);

@@ -134,6 +134,11 @@ pub fn payload(text: &str) -> Result<u32, String> {
     Ok(bytes as u32)
 }
 
+/// Reads a size in bytes.
+pub fn size(text: &str) -> Result<u64, String> {
+    value::parse_bytes(text)
+}
+
 /// Reads `--work` into microseconds.
 pub fn work_us(text: &str) -> Result<u32, String> {
     let work = value::parse_duration(text)?;

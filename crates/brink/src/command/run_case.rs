@@ -12,7 +12,9 @@ use brink_results::case::Case;
 use brink_results::schema::CaseResult;
 use brink_results::store;
 
+use crate::ceiling::{self, Climbing};
 use crate::cli::RunCaseArgs;
+use crate::command;
 use crate::exit::Failure;
 use crate::progress::Snapshot;
 use crate::reach::Permission;
@@ -37,14 +39,33 @@ pub fn run(args: &RunCaseArgs) -> Result<(), Failure> {
     let on_signal = stop.clone();
     let caught = signals::listen(move |_| on_signal.request())
         .map_err(|error| Failure::failed(format!("cannot listen for signals: {error}")))?;
-    let settings = Settings {
+    let mut settings = Settings {
         preflight: !args.no_preflight,
         permission: Permission { token: std::env::var("BRINK_TOKEN").ok(), ..Permission::default() },
         stop,
     };
-    let result = run::run(case, &settings, report).unwrap_or_else(run::NotRun::into_result);
-    write(&args.out, args.number, &result)?;
+    let ran = match &args.climb {
+        None => run::run(case, &settings, report),
+        Some(json) => {
+            let climbing: Climbing = serde_json::from_str(json)
+                .map_err(|error| Failure::failed(format!("--climb: not what it must be: {error}")))?;
+            settings.permission.external = climbing.external;
+            settings.permission.token_was_typed = climbing.token_was_typed;
+            ceiling::run(case, &climbing, &settings, report)
+        }
+    };
+    let result = ran.unwrap_or_else(run::NotRun::into_result);
+    match &args.out {
+        Some(out) => write(out, args.number, &result)?,
+        None => hand_over(&result)?,
+    }
     caught.code().map_or(Ok(()), |code| Err(Failure::said(code)))
+}
+
+/// The result for the process that asked.
+fn hand_over(result: &CaseResult) -> Result<(), Failure> {
+    let json = serde_json::to_string(result).map_err(|error| Failure::failed(error.to_string()))?;
+    command::print(&format!("{json}\n"))
 }
 
 /// One snapshot for the process that draws. If that one is gone, this one is about to end too.

@@ -1,11 +1,6 @@
 //! `brink sweep`: every case of a sweep file, one after the other, then the answer and the report.
 
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::SystemTime;
 
 use brink_results::case::Case;
@@ -13,13 +8,13 @@ use brink_results::schema::{CaseResult, Plan, Verdict};
 use brink_results::store::RunData;
 use brink_results::{answer, report, store};
 
+use crate::case_process::{Asked, CaseRunner, Ran};
 use crate::cli::{Format, SweepArgs};
 use crate::command;
 use crate::exit::{Code, Failure};
-use crate::progress::{Progress, Snapshot};
-use crate::signals::{self, Caught};
+use crate::preflight;
+use crate::progress::Progress;
 use crate::stderr;
-use crate::{preflight, run};
 
 /// Runs a sweep file.
 ///
@@ -39,25 +34,21 @@ pub fn run(args: &SweepArgs) -> Result<(), Failure> {
     };
     store::write_plan(&out, &plan).map_err(|error| Failure::usage(error.to_string()))?;
     command::raise_nofile();
-    let running = Arc::new(AtomicU32::new(0));
-    let passed_on = Arc::clone(&running);
-    let caught = signals::listen(move |signal| pass_on(signal, passed_on.load(Ordering::Acquire)))
-        .map_err(|error| Failure::failed(format!("cannot listen for signals: {error}")))?;
-    let sweep = Sweep { out: &out, preflight: !args.no_preflight, running: &running, caught: &caught };
+    let runner = CaseRunner::new()?;
+    let sweep = Sweep { out: &out, preflight: !args.no_preflight, runner: &runner };
     sweep.run_cases(&plan)?;
     let run = store::read_run(&out).map_err(|error| Failure::failed(error.to_string()))?;
     store::write_report(&out, &report::render(&run)).map_err(|error| Failure::failed(error.to_string()))?;
     print(args.format, &run)?;
     stderr::say(&format!("brink: results and report.html are in {}", out.display()));
-    verdict(&run, caught.code())
+    verdict(&run, runner.caught().code())
 }
 
 /// A sweep on its way.
 struct Sweep<'a> {
     out: &'a Path,
     preflight: bool,
-    running: &'a AtomicU32,
-    caught: &'a Caught,
+    runner: &'a CaseRunner,
 }
 
 impl Sweep<'_> {
@@ -72,7 +63,7 @@ impl Sweep<'_> {
             progress.begin(&case.name);
             self.run_case(number, case, &mut progress)?;
             progress.end();
-            if self.caught.code().is_some() {
+            if self.runner.caught().code().is_some() {
                 break;
             }
         }
@@ -82,87 +73,17 @@ impl Sweep<'_> {
 
     /// Runs one case in a process of its own. Whatever becomes of it, there is a result afterwards.
     fn run_case(&self, number: usize, case: &Case, progress: &mut Progress) -> Result<(), Failure> {
-        let died = match self.spawn(number, case) {
-            Ok(child) => self.follow(child, progress).err(),
-            Err(why) => Some(why),
-        };
-        let path = self.out.join(store::result_file_name(number, &case.name));
-        if path.exists() {
-            let result = store::read_result(&path).map_err(|error| Failure::failed(error.to_string()))?;
-            if result.validity.verdict != Verdict::Valid {
-                let why = result.validity.reasons.first().map_or("", String::as_str);
-                progress.say(&format!(
-                    "brink: {}: {}: {why}",
-                    case.name,
-                    answer::table::verdict_name(result.validity.verdict)
-                ));
-            }
-            return Ok(());
+        let asked =
+            Asked { out: Some((self.out, number)), preflight: self.preflight, climbing: None, token: None };
+        let Ran { result, died } = self.runner.run(case, asked, |snapshot| progress.update(snapshot))?;
+        if let Some(why) = died {
+            progress.say(&format!("brink: {}: {why}", case.name));
+        } else if result.validity.verdict != Verdict::Valid {
+            let why = result.validity.reasons.first().map_or("", String::as_str);
+            let verdict = answer::table::verdict_name(result.validity.verdict);
+            progress.say(&format!("brink: {}: {verdict}: {why}", case.name));
         }
-        let why = died.unwrap_or_else(|| "the process that ran it left no result".to_owned());
-        progress.say(&format!("brink: {}: {why}", case.name));
-        let result = run::context(case).failed(why);
-        store::write_result(self.out, number, &result).map_err(|error| Failure::failed(error.to_string()))?;
         Ok(())
-    }
-
-    fn spawn(&self, number: usize, case: &Case) -> Result<Child, String> {
-        let program =
-            std::env::current_exe().map_err(|error| format!("cannot find this program again: {error}"))?;
-        let mut command = Command::new(program);
-        command.arg("run-case").arg("--out").arg(self.out).args(["--number", &number.to_string()]);
-        command.args(["--parent", &std::process::id().to_string()]);
-        if !self.preflight {
-            command.arg("--no-preflight");
-        }
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            // Signals reach it through `pass_on` only, so that it gets each of them once.
-            .process_group(0)
-            .spawn()
-            .map_err(|error| format!("cannot start a process for the case: {error}"))?;
-        self.running.store(child.id(), Ordering::Release);
-        if let Some(signal_came) = self.caught.signal() {
-            // It came before the process could be named to the listener.
-            pass_on(signal_came, child.id());
-        }
-        let json = serde_json::to_vec(case).map_err(|error| error.to_string())?;
-        if let Some(mut stdin) = child.stdin.take() {
-            // If it is gone already, following it says how it ended.
-            let _gone = stdin.write_all(&json);
-        }
-        Ok(child)
-    }
-
-    fn follow(&self, mut child: Child, progress: &mut Progress) -> Result<(), String> {
-        if let Some(stdout) = child.stdout.take() {
-            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                if let Ok(snapshot) = serde_json::from_str::<Snapshot>(&line) {
-                    progress.update(&snapshot);
-                }
-            }
-        }
-        let status = child.wait();
-        self.running.store(0, Ordering::Release);
-        match status {
-            Ok(status) if status.success() => Ok(()),
-            Ok(status) => Err(ended(status)),
-            Err(error) => Err(format!("the process that ran it is lost: {error}")),
-        }
-    }
-}
-
-fn ended(status: ExitStatus) -> String {
-    format!("the process that ran it ended with {status}")
-}
-
-/// A signal to the sweep is for the case that runs, too: it writes what it has.
-fn pass_on(signal: i32, pid: u32) {
-    if let (Some(signal), Some(pid)) =
-        (rustix::process::Signal::from_named_raw(signal), rustix::process::Pid::from_raw(pid as i32))
-    {
-        let _gone_already = rustix::process::kill_process(pid, signal);
     }
 }
 
@@ -219,7 +140,7 @@ fn verdict(run: &RunData, signal: Option<Code>) -> Result<(), Failure> {
     }
     let of = |result: &CaseResult| match result.validity.verdict {
         Verdict::Valid => None,
-        Verdict::Failed | Verdict::LimitBound if run::was_refused(result) => Some(Code::Refused),
+        Verdict::Failed | Verdict::LimitBound if result.refused => Some(Code::Refused),
         Verdict::Failed | Verdict::LimitBound => Some(Code::Failed),
         Verdict::ClientBound | Verdict::Unsteady => Some(Code::Invalid),
     };

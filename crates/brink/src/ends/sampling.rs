@@ -34,12 +34,11 @@ impl Sampling {
     /// # Errors
     /// When the thread cannot be made, pthread_create(3).
     pub fn start(
-        ends: Ends,
+        ends: Arc<Mutex<Ends>>,
         per_s: f64,
         mut on_look: impl FnMut(&Look, &str) + Send + 'static,
     ) -> std::io::Result<Self> {
-        let began = ends.began;
-        let ends = Arc::new(Mutex::new(ends));
+        let began = lock(&ends).began();
         let usage = Arc::new(Mutex::new(Usage::default()));
         let (errands, errand) = mpsc::channel();
         let (at, to) = (Arc::clone(&ends), Arc::clone(&usage));
@@ -86,7 +85,7 @@ impl Sampling {
     }
 
     /// Ends the sampling and hands over what was seen, and whether it saw the run to its end.
-    pub fn collect(mut self) -> (Usage, Arc<Mutex<Ends>>, bool) {
+    pub fn collect(mut self) -> (Usage, bool) {
         let whole = self.end();
         let mut usage = std::mem::take(&mut *lock(&self.usage));
         // Two threads add samples; a look that began first may be added second.
@@ -96,7 +95,7 @@ impl Sampling {
         for samples in [&mut usage.machine, &mut usage.target_machine] {
             samples.sort_by(|a, b| a.t_s.total_cmp(&b.t_s));
         }
-        (usage, Arc::clone(&self.ends), whole)
+        (usage, whole)
     }
 
     /// Whether the thread ran until it was told to end.

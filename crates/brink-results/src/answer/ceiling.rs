@@ -1,0 +1,150 @@
+//! The answer of one `brink ceiling`: how many, what gave way, what was predicted, what lifts it, and how the target
+//! was afterwards.
+//!
+//! Repeats what the result says. Must not infer.
+
+use brink_wire::value::{format_bytes, format_count};
+
+use super::single::{end_memory, entry};
+use crate::answer::failures::{confidence_name, end_name};
+use crate::answer::table::{cpu_seconds, printable};
+use crate::schema::{CaseResult, Ceiling, Climb, FailurePoint, KernelScope, Predicted, StoppedBy};
+
+/// One result of `brink ceiling` as plain text that ends with a newline. Of any other result it says the verdict.
+#[must_use]
+pub fn answer_ceiling(result: &CaseResult) -> String {
+    let Some(ceiling) = &result.ceiling else { return super::answer_one(result) };
+    let mut lines = vec![headline(result, ceiling)];
+    let mut say = |name: &str, text: &str| lines.extend(entry(name, text));
+    match &result.failure_point {
+        Some(point) => {
+            say("gave way", &gave_way(point, ceiling));
+            say("limit", &limit(point));
+            say("predicted", &predicted(result.predicted.as_ref(), Some(point)));
+            for (number, sentence) in point.evidence.iter().enumerate() {
+                say(if number == 0 { "evidence" } else { "" }, &printable(sentence));
+            }
+            if let Some(fix) = &point.fix {
+                say("to lift it", &printable(fix));
+            }
+            if let Some(lasting) = &point.lasting {
+                say("for good", &printable(lasting));
+            }
+        }
+        None => {
+            say("gave way", "nothing");
+            say("predicted", &predicted(result.predicted.as_ref(), None));
+        }
+    }
+    say("climbs", &ceiling.climbs.iter().map(climb).collect::<Vec<_>>().join("; "));
+    if let Some(held) = &ceiling.held {
+        let cpu = held.target_cpu_per_s.map_or(String::new(), |per_s| {
+            format!("; the target used {} CPU seconds per second", cpu_seconds(Some(per_s)))
+        });
+        say(
+            "held",
+            &format!(
+                "{} connections for {:.1} s: {} echoes answered, {} not, {} connections lost{cpu}",
+                format_count(held.connections),
+                held.window_s,
+                format_count(held.heartbeats),
+                format_count(held.failed),
+                format_count(held.closed_early),
+            ),
+        );
+    }
+    say("afterwards", &after(ceiling));
+    let memory = &result.memory_per_connection;
+    say("target/conn", &end_memory(&memory.target, false));
+    let counted = memory.target.kernel_bytes.is_some()
+        && memory.target.kernel_scope == Some(KernelScope::MachineBothEnds);
+    say("client/conn", &end_memory(&memory.client, counted));
+    lines.join("\n") + "\n"
+}
+
+/// `threads: 16,301 connections, then rlimit.nofile on the target`
+fn headline(result: &CaseResult, ceiling: &Ceiling) -> String {
+    let label = printable(&result.case.target.label);
+    let at = format_count(ceiling.at_connections);
+    let why = match (&result.failure_point, ceiling.stopped_by) {
+        (_, StoppedBy::StopAt) => "and nothing gave way: that was where it was to stop".to_owned(),
+        (_, StoppedBy::Interrupted) => "when it was stopped".to_owned(),
+        (Some(point), StoppedBy::TargetDied | StoppedBy::ClientDied) => {
+            format!("then the {} died", end_name(point.end))
+        }
+        (Some(point), StoppedBy::MemoryFloor) => {
+            format!("then {} left of {} on the {}", "too little was", point.limit, end_name(point.end))
+        }
+        (Some(point), _) if point.limit == "unknown" => {
+            format!("then {} {} on the {}", point.phase, point.errno, end_name(point.end))
+        }
+        (Some(point), _) => format!("then {} on the {}", point.limit, end_name(point.end)),
+        (None, _) => "then it ended".to_owned(),
+    };
+    format!("{label}: {at} connections, {why}")
+}
+
+fn gave_way(point: &FailurePoint, ceiling: &Ceiling) -> String {
+    let floor = if point.errno == "floor" {
+        format!(" ({} were to stay available)", format_bytes(ceiling.memory_floor_bytes as f64))
+    } else {
+        String::new()
+    };
+    format!(
+        "at {} connections: {}, {} {}{floor}",
+        format_count(point.at_connections),
+        end_name(point.end),
+        point.phase,
+        point.errno
+    )
+}
+
+fn limit(point: &FailurePoint) -> String {
+    let value = point.limit_value.map_or(String::new(), |value| format!(" = {}", format_count(value)));
+    match point.limit.as_str() {
+        "unknown" => "unknown: no limit can be named".to_owned(),
+        limit => format!("{limit}{value} ({})", confidence_name(point.confidence)),
+    }
+}
+
+/// What was said beforehand, beside what was seen.
+fn predicted(predicted: Option<&Predicted>, point: Option<&FailurePoint>) -> String {
+    let Some(predicted) = predicted else { return "nothing: no limit was known to be in the way".to_owned() };
+    let from = predicted.estimated_from.as_ref().map_or(String::new(), |from| format!(", {from}"));
+    let said = format!(
+        "{} connections, by {} on the {}{from}",
+        format_count(predicted.at_connections),
+        predicted.limit,
+        end_name(predicted.end)
+    );
+    let Some(point) = point else { return said };
+    match point.at_connections.abs_diff(predicted.at_connections) {
+        0 => format!("{said}: exactly that"),
+        _ if point.limit != predicted.limit => format!("{said}: something else came first"),
+        off => {
+            let side = if point.at_connections > predicted.at_connections { "more" } else { "fewer" };
+            format!("{said}: {} {side} were seen", format_count(off))
+        }
+    }
+}
+
+fn climb(climb: &Climb) -> String {
+    let fine = climb
+        .fine_from
+        .map_or(String::new(), |from| format!(", one at a time from {} on", format_count(from)));
+    format!("{} in {:.1} s{fine}", format_count(climb.connections), climb.opening_s)
+}
+
+fn after(ceiling: &Ceiling) -> String {
+    let after = &ceiling.after;
+    let why = after.why.as_ref().map_or(String::new(), |why| format!(": {}", printable(why)));
+    let state = match (after.alive, after.serving) {
+        (Some(false), _) => "the target is gone",
+        (_, Some(true)) if after.left == Some(0) => "the target lives, has let go of all, and serves",
+        (_, Some(true)) => "the target lives and serves",
+        (Some(true), Some(false)) => "the target lives and does not serve",
+        (None, Some(false)) => "the target does not serve",
+        (_, None) => "unknown",
+    };
+    format!("{state}{why}")
+}

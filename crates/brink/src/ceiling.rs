@@ -1,0 +1,249 @@
+//! `brink ceiling`: climbs until something gives way, closes, climbs again to find the edge one connection at a time,
+//! holds there, comes down, and looks how the target is afterwards. Must not infer what gave way.
+
+mod after;
+mod floor;
+
+use std::time::Duration;
+
+use brink_client::{GiveUp, LoadOptions, Stop};
+use brink_results::case::Case;
+use brink_results::schema::{CaseResult, Ceiling, Climb, End, Failure, Held, StoppedBy};
+use brink_results::window;
+use serde::{Deserialize, Serialize};
+
+use self::floor::Floor;
+use crate::assemble;
+use crate::progress::Snapshot;
+use crate::run::{self, Course, Names, NotRun, Prepared, Settings, Watch};
+
+/// Attempts that fail in a row before the second way up is over, with one under way at a time.
+const FAILURES_FINE: u32 = 5;
+/// The same where each failure takes as long as the timeout.
+const FAILURES_SLOW: u32 = 3;
+/// Slow connects in all after which a way up is over.
+const SLOW_MAX: u32 = 100;
+/// Ways up at most: two that agree are enough.
+const CLIMBS_MAX: usize = 3;
+/// Two ways up agree within this many connections, or one in a hundred.
+const AGREE_WITHIN: u64 = 3;
+/// How many connections below the last edge the next way up begins to make them one at a time, at least.
+const FINE_BELOW: u64 = 64;
+
+/// How to look for the edge.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Climbing {
+    /// Memory that is to stay available, in bytes; none: the default.
+    pub memory_floor_bytes: Option<u64>,
+    /// `--external`
+    pub external: bool,
+    /// Whether a token was given on the command line.
+    pub token_was_typed: bool,
+}
+
+/// Finds the edge of a case. `on_snapshot` is called several times a second from another thread.
+///
+/// # Errors
+/// [`NotRun`], with which a failed result can still be written.
+pub fn run(
+    case: Case,
+    climbing: &Climbing,
+    settings: &Settings,
+    on_snapshot: impl FnMut(&Snapshot) + Send + Clone + 'static,
+) -> Result<CaseResult, NotRun> {
+    // Whether a limit is in the way is what is asked.
+    let settings =
+        Settings { preflight: false, permission: settings.permission.clone(), stop: settings.stop.clone() };
+    let mut prepared = run::prepare(case, &settings)?;
+    let mut watch = prepared.watch();
+    prepared.forecast(&watch);
+    let floor = Floor::new(climbing.memory_floor_bytes, prepared.context.client.machine.memory_bytes);
+    let mut ascent = Ascent { prepared, floor, climbs: Vec::new(), scout: None };
+    match ascent.climb_all(&mut watch, &settings.stop, on_snapshot) {
+        Ok(course) => Ok(ascent.come_down(watch, course)),
+        Err(error) => Err(ascent.prepared.broken(&error)),
+    }
+}
+
+/// The ways up so far.
+struct Ascent {
+    prepared: Prepared,
+    floor: Floor,
+    climbs: Vec<Climb>,
+    /// The first way up, whose plateaus tell what a connection costs.
+    scout: Option<Course>,
+}
+
+impl Ascent {
+    /// Climbs until two ways up agree, or nothing gives way. Returns the last one.
+    fn climb_all(
+        &mut self,
+        watch: &mut Watch,
+        stop: &Stop,
+        on_snapshot: impl FnMut(&Snapshot) + Send + Clone + 'static,
+    ) -> std::io::Result<Course> {
+        let mut options = self.scouting();
+        loop {
+            let is_scout = self.climbs.is_empty();
+            // Enough is said once for each way up.
+            let enough = stop.anew();
+            let (floor, asked, mut tell) = (self.floor.clone(), enough.clone(), on_snapshot.clone());
+            let names = if is_scout { Names::Scouting } else { Names::Plain };
+            let course =
+                watch.course(self.prepared.engine, &options, &enough, names, move |look, snapshot| {
+                    if floor.is_met(look, snapshot.live) {
+                        asked.ask_enough();
+                    }
+                    tell(snapshot);
+                })?;
+            self.note(&options, &course);
+            let Some(next) = self.next(&course, stop) else { return Ok(self.last(watch, course)) };
+            if is_scout {
+                self.scout = Some(course);
+            }
+            options = next;
+            after::let_go(watch);
+        }
+    }
+
+    /// The first way up: fast, in steps, and over where something gives way.
+    fn scouting(&self) -> LoadOptions {
+        LoadOptions {
+            give_up: GiveUp { slow: Some(SLOW_MAX), ..GiveUp::default() },
+            works_when_short: false,
+            ..self.prepared.options.clone()
+        }
+    }
+
+    /// The next way up, if there is to be one.
+    fn next(&mut self, course: &Course, stop: &Stop) -> Option<LoadOptions> {
+        let here = self.climbs.last()?;
+        let agrees = self.climbs.iter().rev().nth(1).is_some_and(|before| {
+            let apart = before.connections.abs_diff(here.connections);
+            apart <= AGREE_WITHIN.max(before.connections / 100)
+        });
+        let is_met = self.floor.met().is_some();
+        let nothing_gave_way = here.gave_way.is_none() && !is_met;
+        let held_once = self.climbs.len() > 1;
+        if stop.requested()
+            || course.outcome.interrupted
+            || nothing_gave_way
+            || here.connections == 0
+            || self.prepared.reached.died().is_some()
+            || (held_once && (agrees || is_met))
+            || self.climbs.len() >= CLIMBS_MAX
+        {
+            return None;
+        }
+        let edge = here.connections;
+        let base = self.prepared.options.clone();
+        if is_met {
+            // As many as memory carried, and no more.
+            return Some(LoadOptions { connections: edge, plateaus: vec![edge], ..base });
+        }
+        let gave_way = here.gave_way.as_ref()?;
+        let connections = base.connections;
+        // What follows from how fast connections come would not be seen one at a time.
+        let fine = is_counted(gave_way);
+        let failures = match gave_way.errno.as_str() {
+            "timeout" | "ETIMEDOUT" => FAILURES_SLOW,
+            _ if fine => FAILURES_FINE,
+            _ => GiveUp::default().failures,
+        };
+        Some(LoadOptions {
+            plateaus: vec![connections],
+            give_up: GiveUp { failures, slow: Some(SLOW_MAX) },
+            fine_from: fine.then(|| edge.saturating_sub(FINE_BELOW.max(edge / 100))),
+            ..base
+        })
+    }
+
+    fn note(&mut self, options: &LoadOptions, course: &Course) {
+        let outcome = &course.outcome;
+        let failures = assemble::failures_of_client(outcome, u64::from(options.connect_window));
+        let of_ramp = failures.into_iter().filter(|failure| !is_of_hold(failure));
+        self.climbs.push(Climb {
+            connections: outcome.peak_live,
+            failed: outcome.samples.failed,
+            opening_s: outcome.opening.as_secs_f64(),
+            fine_from: options.fine_from,
+            gave_way: of_ramp.min_by_key(|failure| (failure.errno == "slow", failure.first_at_connections)),
+        });
+    }
+
+    /// The last way up, with the plateaus of the first, and its connections counted against what was asked of all.
+    fn last(&mut self, watch: &mut Watch, mut course: Course) -> Course {
+        match self.scout.take() {
+            // It is the first itself.
+            None => watch.rename(&[("climb", "ramp"), ("release", "close")]),
+            Some(scout) => {
+                course.plateaus = scout.plateaus;
+                if course.outcome.samples.failures.is_empty() {
+                    // What gave way once, and not again.
+                    course.outcome.samples.failures = scout.outcome.samples.failures;
+                }
+            }
+        }
+        let asked = self.prepared.options.connections;
+        course.outcome.samples.not_attempted += asked.saturating_sub(course.outcome.requested);
+        course.outcome.requested = asked;
+        course
+    }
+
+    /// Looks how the target is, and puts the result together.
+    fn come_down(self, watch: Watch, course: Course) -> CaseResult {
+        let Self { mut prepared, floor, climbs, .. } = self;
+        let interrupted = course.outcome.interrupted;
+        let connections = course.outcome.peak_live;
+        let after = after::look(&mut prepared, &watch, interrupted);
+        let stop_at = prepared.options.connections;
+        let met = floor.met();
+        let extra = met.map(|met| Failure {
+            end: met.end,
+            phase: "memory".to_owned(),
+            errno: "floor".to_owned(),
+            count: 1,
+            first_at_connections: met.at_connections,
+        });
+        let held = (course.outcome.window > Duration::ZERO).then(|| Held {
+            connections: course.outcome.samples.live_at_end + course.outcome.samples.closed_early,
+            window_s: course.outcome.window.as_secs_f64(),
+            heartbeats: course.outcome.samples.requests_completed,
+            failed: course.outcome.samples.requests_failed,
+            closed_early: course.outcome.samples.closed_early,
+            target_cpu_per_s: None,
+        });
+        let mut result = run::finish(prepared, watch, course, extra);
+        let is_dead =
+            result.failures.iter().any(|failure| failure.end == End::Target && failure.errno == "died");
+        let stopped_by = match () {
+            () if is_dead => StoppedBy::TargetDied,
+            () if interrupted => StoppedBy::Interrupted,
+            () if met.is_some() => StoppedBy::MemoryFloor,
+            () if result.failure_point.is_some() => StoppedBy::Limit,
+            () => StoppedBy::StopAt,
+        };
+        let target_cpu_per_s = window::target_cpu_per_s(&result);
+        result.ceiling = Some(Ceiling {
+            at_connections: connections,
+            stopped_by,
+            stop_at,
+            memory_floor_bytes: floor.bytes(),
+            climbs,
+            held: held.map(|held| Held { target_cpu_per_s, ..held }),
+            after,
+        });
+        result
+    }
+}
+
+/// Whether what gave way is a count, which is met one connection at a time, too; and not how fast they come.
+fn is_counted(failure: &Failure) -> bool {
+    let is_pace = failure.errno == "slow" || (failure.phase == "connect" && failure.errno == "timeout");
+    !is_pace
+}
+
+/// Whether it happened while the connections were held.
+fn is_of_hold(failure: &Failure) -> bool {
+    matches!(failure.phase.as_str(), "request" | "final_verify" | "idle")
+}

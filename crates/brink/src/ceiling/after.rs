@@ -1,0 +1,85 @@
+//! How the target is once all connections are closed: does it live, has it let go of them, does it serve? Must not
+//! judge it.
+
+use std::time::{Duration, Instant};
+
+use brink_client::LoadOptions;
+use brink_host::usage::{self, ProcessState};
+use brink_results::schema::After;
+use brink_wire::value::format_count;
+
+use crate::run::{Prepared, Watch};
+
+/// How long a target may take to let go of what was closed.
+const LET_GO_WITHIN: Duration = Duration::from_secs(10);
+/// Between two looks.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How often, and how patiently, it is asked whether it serves.
+const ASK_TIMES: u32 = 3;
+const ASK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Waits until the target has let go of the connections that were closed, as far as it says, but not for ever.
+/// Returns how many it still has beside those of before.
+pub fn let_go(watch: &Watch) -> Option<u64> {
+    let until = Instant::now() + LET_GO_WITHIN;
+    loop {
+        let look = watch.look();
+        let held = watch.with_ends(|ends| ends.strangers());
+        // One that does not say is given a moment.
+        let Some(live) = look.target.as_ref().and_then(|target| target.live) else {
+            pause(LOOK_EVERY * 10);
+            return None;
+        };
+        let left = live.saturating_sub(held);
+        if left == 0 || Instant::now() >= until {
+            return Some(left);
+        }
+        pause(LOOK_EVERY);
+    }
+}
+
+/// How it is after the last way up.
+pub fn look(prepared: &mut Prepared, watch: &Watch, is_interrupted: bool) -> After {
+    if let Some(how) = prepared.reached.died() {
+        return After { alive: Some(false), serving: Some(false), left: None, why: Some(how) };
+    }
+    if is_interrupted {
+        return After { why: Some("not looked at: it was stopped".to_owned()), ..After::default() };
+    }
+    let left = let_go(watch);
+    let state = watch.with_witness(|witness| witness.pid()).and_then(usage::state);
+    let said = watch.with_witness(|witness| witness.stopped());
+    let options = LoadOptions { timeout: ASK_TIMEOUT, ..prepared.options.clone() };
+    let mut refused = None;
+    let is_serving = said.is_none()
+        && (0..ASK_TIMES).any(|_| match brink_client::probe(&options) {
+            Ok(_) => true,
+            Err(error) => {
+                refused = Some(error.to_string());
+                pause(LOOK_EVERY);
+                false
+            }
+        });
+    let alive = match state {
+        Some(ProcessState::Ended) => Some(false),
+        Some(ProcessState::Alive | ProcessState::Stopped) => Some(true),
+        // Who answers lives.
+        None => is_serving.then_some(true),
+    };
+    let why = match (said, left) {
+        (Some(pid), _) => Some(format!("its process {pid} is stopped (state T)")),
+        (None, _) if !is_serving => refused,
+        (None, Some(left @ 1..)) => Some(format!(
+            "it still counts {} connections as open, {} s after they were closed",
+            format_count(left),
+            LET_GO_WITHIN.as_secs()
+        )),
+        (None, _) => None,
+    };
+    After { alive, serving: Some(is_serving), left, why }
+}
+
+#[expect(clippy::disallowed_methods, reason = "gives the target time; nothing is measured meanwhile")]
+fn pause(time: Duration) {
+    std::thread::sleep(time);
+}

@@ -1,0 +1,127 @@
+//! `brink ceiling`: how many connections a target and this client hold, what gives way first, and what lifts it.
+
+use brink_host::limits::LimitReading;
+use brink_results::case::Case;
+use brink_results::schema::{After, CaseResult, Ceiling, StoppedBy};
+use brink_results::{answer, store};
+use brink_wire::value::format_count;
+
+use crate::case_process::{Asked, CaseRunner, Ran};
+use crate::ceiling::Climbing;
+use crate::cli::{CeilingArgs, Format};
+use crate::command;
+use crate::exit::{Code, Failure};
+use crate::plan::{self, Machine};
+use crate::preflight;
+use crate::progress::Progress;
+use crate::stderr;
+
+/// Connections above what this client's own limits let it open, so that one of them is met.
+const BEYOND: u64 = 1_000;
+/// Connections where nothing is known to bound them.
+const STOP_AT_MAX: u64 = 10_000_000;
+
+/// Finds a ceiling and prints it.
+///
+/// # Errors
+/// By the contract of exit codes: 1 could not run, 2 usage, 130 and 143 stopped.
+pub fn run(args: &CeilingArgs) -> Result<(), Failure> {
+    let machine = command::machine()?;
+    command::check_pinning(&args.at, &args.client, &machine)?;
+    // A child raises its soft limit likewise; what is read here is what it will meet.
+    command::raise_nofile();
+    let case = resolve(args, &machine)?;
+    let permission = command::permission(&args.at, &case)?;
+    if let Some(out) = &args.out {
+        command::claim(out, &case).map_err(|error| Failure::usage(format!("--out: {error}")))?;
+    }
+    let runner = CaseRunner::new()?;
+    let climbing = Climbing {
+        memory_floor_bytes: args.memory_floor,
+        external: permission.external,
+        token_was_typed: permission.token_was_typed,
+    };
+    stderr::say(&format!(
+        "brink: up to {} connections in all to {}, engine {}",
+        format_count(case.load.connections),
+        command::target_in_words(&case.target),
+        case.load.engine,
+    ));
+    let mut progress = Progress::new(1);
+    progress.begin(&case.name);
+    let asked = Asked {
+        out: args.out.as_deref().map(|out| (out, 1)),
+        preflight: false,
+        climbing: Some(&climbing),
+        token: permission.token.as_deref(),
+    };
+    let ran = runner.run(&case, asked, |snapshot| progress.update(snapshot));
+    progress.finish();
+    let Ran { mut result, died } = ran?;
+    if died.is_some() && result.failure_point.is_some() {
+        result.ceiling = Some(of_dead_client(&result, args.memory_floor));
+        if let Some(out) = &args.out {
+            store::write_result(out, 1, &result).map_err(|error| Failure::failed(error.to_string()))?;
+        }
+    }
+    if let Some(out) = &args.out {
+        command::write_report(out)?;
+    }
+    let failure = verdict(&result, runner.caught().code());
+    print(args.format, &result, failure.as_ref())?;
+    failure.map_or(Ok(()), Err)
+}
+
+/// The case, with a bound that something is met below.
+fn resolve(args: &CeilingArgs, machine: &Machine) -> Result<Case, Failure> {
+    if let Some(stop_at) = args.stop_at {
+        return plan::ceiling(args, stop_at, machine);
+    }
+    let readings = brink_host::limits::read(std::process::id());
+    let first = plan::ceiling(args, STOP_AT_MAX, machine)?;
+    let stop_at = bound(&first, &readings, !args.client.source_ip.is_empty());
+    plan::ceiling(args, stop_at, machine)
+}
+
+/// A little more connections than this client's own limits let it open.
+fn bound(case: &Case, readings: &[LimitReading], sources_are_given: bool) -> u64 {
+    let own = preflight::client_max(case, readings, sources_are_given);
+    own.map_or(STOP_AT_MAX, |own| own.saturating_add(own / 20 + BEYOND)).min(STOP_AT_MAX)
+}
+
+/// Of a client that took what it knew with it.
+fn of_dead_client(result: &CaseResult, memory_floor_bytes: Option<u64>) -> Ceiling {
+    Ceiling {
+        at_connections: result.connections.peak_live,
+        stopped_by: StoppedBy::ClientDied,
+        stop_at: result.connections.requested,
+        memory_floor_bytes: memory_floor_bytes.unwrap_or(0),
+        climbs: Vec::new(),
+        held: None,
+        after: After { why: Some("not looked at: the client died".to_owned()), ..After::default() },
+    }
+}
+
+/// A ceiling that was found is no failure, whatever it was.
+fn verdict(result: &CaseResult, signal: Option<Code>) -> Option<Failure> {
+    match (signal, &result.ceiling) {
+        (Some(signal), _) => Some(Failure::said(signal)),
+        (None, Some(_)) => None,
+        (None, None) => {
+            let why = result.validity.reasons.first().cloned().unwrap_or_default();
+            Some(Failure::failed(why))
+        }
+    }
+}
+
+fn print(format: Format, result: &CaseResult, failure: Option<&Failure>) -> Result<(), Failure> {
+    match format {
+        Format::Json => {
+            let json = serde_json::to_string(result).map_err(|error| Failure::failed(error.to_string()))?;
+            command::print(&format!("{json}\n"))
+        }
+        // Where nothing was opened the one line on stderr says it all.
+        Format::Text if failure.is_some_and(|failure| !failure.line.is_empty()) => Ok(()),
+        Format::Text => command::print(&answer::answer_ceiling(result)),
+    }
+}

@@ -1,0 +1,248 @@
+//! One or more courses of the client engine over one target, with both ends looked at meanwhile. Must not decide how
+//! many connections are opened, or judge what became of them.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use brink_client::{Engine, LiveCounters, LoadOptions, Observer, Outcome, Phase, Stop};
+use brink_results::schema::{Plateau, Usage};
+
+use super::witness::{Limits, Testimony, Witness};
+use crate::ends::{Ends, Look, Sampling, lock};
+use crate::progress::Snapshot;
+use crate::reach::Reached;
+
+/// The limits of both ends are read no more often than this while all goes well.
+const READ_EVERY: Duration = Duration::from_secs(1);
+
+/// What the phases of a course are called in the samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Names {
+    /// By what they are.
+    Plain,
+    /// A way up whose figures are not the result's: `climb` and `release`.
+    Scouting,
+}
+
+impl Names {
+    fn of(self, phase: Phase) -> &'static str {
+        match (self, phase) {
+            (Self::Plain, Phase::Ramp) => "ramp",
+            (Self::Plain, Phase::Close) => "close",
+            (Self::Scouting, Phase::Ramp) => "climb",
+            (Self::Scouting, Phase::Close) => "release",
+            (_, Phase::Warmup) => "warmup",
+            (_, Phase::Window) => "window",
+            (_, Phase::Drain) => "drain",
+        }
+    }
+}
+
+/// What became of one course.
+pub struct Course {
+    /// By the engine.
+    pub outcome: Outcome,
+    /// On the way up.
+    pub plateaus: Vec<Plateau>,
+}
+
+/// Is told of each look at both ends while a course runs, on the thread that looks.
+pub trait Onlooker: FnMut(&Look, &Snapshot) + Send + 'static {}
+
+impl<F: FnMut(&Look, &Snapshot) + Send + 'static> Onlooker for F {}
+
+/// See the module.
+pub struct Watch {
+    ends: Arc<Mutex<Ends>>,
+    witness: Arc<Mutex<Witness>>,
+    usage: Usage,
+    is_whole: bool,
+    samples_per_s: f64,
+}
+
+impl Watch {
+    /// Looks at both ends for the first time.
+    pub fn new(began: Instant, reached: &mut Reached, same_machine: bool, samples_per_s: f64) -> Self {
+        let pid = reached.pid_here(same_machine);
+        let witness = Witness::new(reached.address, pid);
+        // The counters of a course take the place of these.
+        let live = Arc::new(LiveCounters::new(0));
+        let mut ends = Ends::new(began, live, reached.watch(), same_machine);
+        let first = ends.look();
+        let mut watch = Self {
+            ends: Arc::new(Mutex::new(ends)),
+            witness: Arc::new(Mutex::new(witness)),
+            usage: Usage::default(),
+            is_whole: true,
+            samples_per_s,
+        };
+        lock(&watch.witness).look(&first, 0);
+        watch.note_limits();
+        watch
+    }
+
+    /// Runs one course.
+    ///
+    /// # Errors
+    /// What kept the engine, or the sampling, from running.
+    pub fn course(
+        &mut self,
+        engine: &Engine,
+        options: &LoadOptions,
+        stop: &Stop,
+        names: Names,
+        onlooker: impl Onlooker,
+    ) -> std::io::Result<Course> {
+        let live = Arc::new(LiveCounters::new(engine.workers(options)));
+        lock(&self.ends).follow(Arc::clone(&live));
+        let look = self.looking(options.connections, Arc::clone(&live), onlooker);
+        let sampling = Sampling::start(Arc::clone(&self.ends), self.samples_per_s, look)?;
+        let mut watcher = Watcher {
+            sampling: &sampling,
+            witness: &self.witness,
+            names,
+            plateaus: Vec::new(),
+            read: Instant::now(),
+            was_read_at_the_top: false,
+        };
+        let ran = brink_client::run(engine, options, stop, &live, &mut watcher);
+        let plateaus = watcher.plateaus;
+        let (usage, whole) = sampling.collect();
+        self.is_whole &= whole;
+        append(&mut self.usage, usage);
+        Ok(Course { outcome: ran?, plateaus })
+    }
+
+    /// What is done at each look: noted, and told on.
+    fn looking(
+        &self,
+        requested: u64,
+        live: Arc<LiveCounters>,
+        mut onlooker: impl Onlooker,
+    ) -> impl FnMut(&Look, &str) + Send + 'static {
+        let (witness, ends) = (Arc::clone(&self.witness), Arc::clone(&self.ends));
+        let mut last: Option<(f64, u64)> = None;
+        move |look, phase| {
+            let now = live.snapshot();
+            let is_new = lock(&witness).look(look, now.failed);
+            if is_new {
+                let limits = Limits::of(&mut lock(&ends));
+                lock(&witness).note_limits(limits);
+            }
+            let t_s = look.client.t_s;
+            let requests_per_s = match last.replace((t_s, now.completed)) {
+                Some((t_before, before)) if t_s > t_before => {
+                    (now.completed - before) as f64 / (t_s - t_before)
+                }
+                _ => 0.0,
+            };
+            let snapshot = Snapshot {
+                phase: phase.to_owned(),
+                t_s,
+                requested,
+                live: now.live,
+                failed: now.failed,
+                requests: now.completed,
+                requests_per_s,
+                client_user_bytes: look.client.user_bytes,
+                target_user_bytes: look.target.as_ref().and_then(|target| target.user_bytes),
+                target_threads: look.target.as_ref().and_then(|target| target.threads),
+            };
+            onlooker(look, &snapshot);
+        }
+    }
+
+    /// Reads the limits of both ends now.
+    fn note_limits(&mut self) {
+        let limits = Limits::of(&mut lock(&self.ends));
+        lock(&self.witness).note_limits(limits);
+    }
+
+    /// What was noted so far of the limits, and of the ports that were taken before.
+    pub fn with_witness<T>(&self, look: impl FnOnce(&Witness) -> T) -> T {
+        look(&lock(&self.witness))
+    }
+
+    /// Looks at both ends out of turn.
+    pub fn look(&self) -> Look {
+        let look = lock(&self.ends).look();
+        lock(&self.witness).look(&look, 0);
+        look
+    }
+
+    /// Does something with both ends, between two courses.
+    pub fn with_ends<T>(&self, act: impl FnOnce(&mut Ends) -> T) -> T {
+        act(&mut lock(&self.ends))
+    }
+
+    /// What was noted, at the end. `how`: in which words a target ended that was to live on.
+    pub fn testify(&self, how: Option<&str>) -> Testimony {
+        let look = lock(&self.ends).look();
+        let mut witness = lock(&self.witness);
+        witness.look(&look, 0);
+        witness.testify(how)
+    }
+
+    /// Calls phases otherwise.
+    pub fn rename(&mut self, names: &[(&str, &str)]) {
+        for mark in &mut self.usage.phases {
+            if let Some((_, name)) = names.iter().find(|(old, _)| *old == mark.name) {
+                (*name).clone_into(&mut mark.name);
+            }
+        }
+    }
+
+    /// Samples of all courses, and whether the sampling saw them to their end.
+    pub fn take_usage(&mut self) -> (Usage, bool) {
+        (std::mem::take(&mut self.usage), self.is_whole)
+    }
+}
+
+fn append(usage: &mut Usage, more: Usage) {
+    usage.client.extend(more.client);
+    usage.target.extend(more.target);
+    usage.machine.extend(more.machine);
+    usage.target_machine.extend(more.target_machine);
+    usage.phases.extend(more.phases);
+}
+
+/// Follows a course: marks its phases, samples its plateaus, and reads the limits where most of them is used.
+struct Watcher<'a> {
+    sampling: &'a Sampling,
+    witness: &'a Mutex<Witness>,
+    names: Names,
+    plateaus: Vec<Plateau>,
+    read: Instant,
+    was_read_at_the_top: bool,
+}
+
+impl Watcher<'_> {
+    fn read_limits(&mut self) {
+        let now = self.sampling.with_ends(Limits::of);
+        lock(self.witness).note_limits(now);
+        self.read = Instant::now();
+    }
+}
+
+impl Observer for Watcher<'_> {
+    fn phase(&mut self, phase: Phase) {
+        // With all connections open: before the requests, right after them, or where there are none.
+        let is_top = matches!(phase, Phase::Warmup | Phase::Drain);
+        if is_top || (phase == Phase::Close && !self.was_read_at_the_top) {
+            self.read_limits();
+            self.was_read_at_the_top = true;
+        }
+        self.sampling.mark(self.names.of(phase));
+    }
+
+    fn plateau(&mut self, connections_open: u64) {
+        // After failures two plateaus can hold the same number; it is one point all the same.
+        if self.plateaus.last().is_none_or(|last| last.connections < connections_open) {
+            self.plateaus.push(self.sampling.plateau(connections_open));
+        }
+        // A target that dies on the way has said by then what it could.
+        if self.read.elapsed() >= READ_EVERY {
+            self.read_limits();
+        }
+    }
+}

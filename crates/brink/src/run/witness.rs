@@ -1,0 +1,319 @@
+//! What else tells causes apart, noted while a case runs, when only the moment shows it: how long the accept queue
+//! was, whether the target was stopped or stood in line for a CPU, what its machine and its control groups counted,
+//! and what of each limit was in use. Must not infer anything.
+
+use std::net::SocketAddr;
+
+use brink_host::classify::{Ended, TargetState};
+use brink_host::connections::{self, PairUse};
+use brink_host::descent::Descent;
+use brink_host::usage::{self, MachineSampler, ProcessState};
+use brink_results::schema::EndSample;
+use brink_wire::control::{CgroupUsage, LimitReading, MachineUsage};
+
+use crate::ends::{Ends, Look};
+
+/// Processes of a target whose time in line for a CPU is read.
+const PROCESSES_MAX: usize = 64;
+
+/// See the module.
+pub struct Witness {
+    address: SocketAddr,
+    /// First process of the target, where it is on this machine.
+    pid: Option<u32>,
+    client: Counted,
+    target: Option<Counted>,
+    /// Before anything was opened.
+    ports: Option<Vec<PairUse>>,
+    accept_queue: Option<u64>,
+    /// Most connections that the target counted as open.
+    live: Option<u64>,
+    waited: Waited,
+    limits: Limits,
+    is_in_trouble: bool,
+}
+
+/// What a machine and the control groups of one process on it count, from before the run on.
+struct Counted {
+    /// Where they can be read here, also after the process has ended.
+    sampler: Option<MachineSampler>,
+    before: MachineUsage,
+    now: MachineUsage,
+}
+
+impl Counted {
+    fn of(pid: u32) -> Self {
+        let sampler = MachineSampler::of(pid);
+        let before = sampler.sample();
+        Self { sampler: Some(sampler), now: before.clone(), before }
+    }
+
+    fn told(usage: MachineUsage) -> Self {
+        Self { sampler: None, now: usage.clone(), before: usage }
+    }
+
+    fn refresh(&mut self) {
+        if let Some(sampler) = &self.sampler {
+            self.now = sampler.sample();
+        }
+    }
+}
+
+/// Limits of both ends with their use, each at its most.
+#[derive(Debug, Clone, Default)]
+pub struct Limits {
+    /// The client's.
+    pub client: Vec<LimitReading>,
+    /// The target's; empty where they cannot be told.
+    pub target: Vec<LimitReading>,
+}
+
+impl Limits {
+    /// As they are now. Takes up to tens of milliseconds.
+    pub fn of(ends: &mut Ends) -> Self {
+        Self { client: brink_host::limits::read(std::process::id()), target: ends.target_limits() }
+    }
+
+    /// Of each limit the reading with more use. A target that does not answer any more keeps what it said before.
+    fn note(&mut self, now: Self) {
+        most_used(&mut self.client, now.client);
+        most_used(&mut self.target, now.target);
+    }
+}
+
+fn most_used(before: &mut Vec<LimitReading>, now: Vec<LimitReading>) {
+    if before.is_empty() {
+        *before = now;
+        return;
+    }
+    for one in before {
+        // A value that was not known then, or was lowered meanwhile, comes with its use.
+        let later = now.iter().find(|other| other.name == one.name);
+        if let Some(later) =
+            later.filter(|later| later.used > one.used || (one.value.is_none() && later.value.is_some()))
+        {
+            *one = later.clone();
+        }
+    }
+}
+
+/// Time that the target's threads stood in line for a CPU, and ran, as of the last look before anything failed.
+#[derive(Debug, Clone, Copy, Default)]
+struct Waited {
+    since: Option<(f64, f64)>,
+    now: Option<(f64, f64)>,
+}
+
+impl Waited {
+    fn note(&mut self, is_in_trouble: bool, seen: Option<(f64, f64)>) {
+        let Some(seen) = seen else { return };
+        self.now = Some(seen);
+        if !is_in_trouble || self.since.is_none() {
+            self.since = Some(seen);
+        }
+    }
+
+    fn ratio(self) -> Option<f64> {
+        let ((waited, ran), (waited_now, ran_now)) = (self.since?, self.now?);
+        let (waited, ran) = (waited_now - waited, ran_now - ran);
+        (waited >= 0.0 && ran >= 0.0 && waited + ran > 0.0).then(|| waited / (waited + ran))
+    }
+}
+
+/// What was noted.
+pub struct Testimony {
+    /// Of the target's process.
+    pub target: TargetState,
+    /// Limits, each at its most use.
+    pub limits: Limits,
+    /// What the target's machine counted, before and now, where that is known.
+    pub target_machine: Option<(MachineUsage, MachineUsage)>,
+    /// What the client's machine counted.
+    pub client_machine: (MachineUsage, MachineUsage),
+    /// Ports towards the target that others held before anything was opened, by source. `None`: not known.
+    pub ports: Option<Vec<PairUse>>,
+}
+
+impl Testimony {
+    /// The target had ended by itself, in these words.
+    pub fn note_end(&mut self, how: &str) {
+        self.target.ended = self.target.ended.or_else(|| Ended::parse(how));
+    }
+
+    /// What the control groups of the client counted, before and now.
+    pub fn cgroup_of_client(&self) -> Option<(&CgroupUsage, &CgroupUsage)> {
+        cgroup(&self.client_machine)
+    }
+
+    /// The same of the target.
+    pub fn cgroup_of_target(&self) -> Option<(&CgroupUsage, &CgroupUsage)> {
+        cgroup(self.target_machine.as_ref()?)
+    }
+}
+
+fn cgroup((before, now): &(MachineUsage, MachineUsage)) -> Option<(&CgroupUsage, &CgroupUsage)> {
+    before.cgroup.as_ref().zip(now.cgroup.as_ref())
+}
+
+impl Witness {
+    /// Before anything is opened. `pid`: the target's first process, where it is on this machine.
+    pub fn new(address: SocketAddr, pid: Option<u32>) -> Self {
+        Self {
+            address,
+            pid,
+            client: Counted::of(std::process::id()),
+            target: pid.map(Counted::of),
+            ports: connections::towards(address),
+            accept_queue: None,
+            live: None,
+            waited: Waited::default(),
+            limits: Limits::default(),
+            is_in_trouble: false,
+        }
+    }
+
+    /// Ports towards the target that others held before anything was opened.
+    pub fn ports(&self) -> Option<&[PairUse]> {
+        self.ports.as_deref()
+    }
+
+    /// At each look at both ends. `failed`: connections that failed so far. Returns whether this is the first look
+    /// since something failed: then the limits are worth reading.
+    pub fn look(&mut self, look: &Look, failed: u64) -> bool {
+        let waits = self.pid.and_then(|pid| time_of(pid, look.target.as_ref()));
+        let is_new = failed > 0 && !self.is_in_trouble;
+        self.waited.note(self.is_in_trouble, waits);
+        self.is_in_trouble |= failed > 0;
+        let here = self.pid.and_then(|pid| connections::accept_queue(pid, self.address));
+        self.accept_queue = self.accept_queue.max(here);
+        self.live = self.live.max(look.target.as_ref().and_then(|target| target.live));
+        match (&mut self.target, &look.target_machine) {
+            (Some(counted), Some(told)) if counted.sampler.is_none() => counted.now = told.usage.clone(),
+            (none @ None, Some(told)) => *none = Some(Counted::told(told.usage.clone())),
+            _ => {}
+        }
+        is_new
+    }
+
+    /// Limits as they are now.
+    pub fn note_limits(&mut self, now: Limits) {
+        self.limits.note(now);
+    }
+
+    /// Limits of both ends, each at its most use.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// First process of the target, where it is on this machine.
+    pub fn pid(&self) -> Option<u32> {
+        self.pid
+    }
+
+    /// A process of the target that is stopped.
+    pub fn stopped(&self) -> Option<u32> {
+        self.pid.and_then(stopped)
+    }
+
+    /// At the end, before a target that brink started is stopped. `how`: in which words a target ended that was to
+    /// live on.
+    pub fn testify(&mut self, how: Option<&str>) -> Testimony {
+        self.client.refresh();
+        if let Some(target) = &mut self.target {
+            target.refresh();
+        }
+        let stopped = self.pid.and_then(stopped);
+        let target = TargetState {
+            pid: stopped.or(self.pid),
+            state: match stopped {
+                Some(_) => Some(ProcessState::Stopped),
+                None => self.pid.and_then(usage::state),
+            },
+            ended: how.and_then(Ended::parse),
+            live: self.live,
+            is_listening: self.pid.and_then(|pid| connections::is_listening(pid, self.address)),
+            accept_queue: self.accept_queue,
+            run_wait_ratio: self.waited.ratio(),
+        };
+        let pair = |counted: &Counted| (counted.before.clone(), counted.now.clone());
+        Testimony {
+            target,
+            limits: std::mem::take(&mut self.limits),
+            target_machine: self.target.as_ref().map(pair),
+            client_machine: pair(&self.client),
+            ports: self.ports.clone(),
+        }
+    }
+}
+
+/// The first process of a target that is stopped.
+fn stopped(pid: u32) -> Option<u32> {
+    let of_family = Descent::of(pid).refresh().iter().map(|kin| kin.pid).collect::<Vec<_>>();
+    std::iter::once(pid).chain(of_family).find(|&pid| usage::state(pid) == Some(ProcessState::Stopped))
+}
+
+/// Seconds in line for a CPU, and of CPU time.
+fn time_of(pid: u32, sample: Option<&EndSample>) -> Option<(f64, f64)> {
+    let sample = sample?;
+    let pids: Vec<u32> = match sample.workers.as_slice() {
+        [] => vec![pid],
+        workers => workers.iter().take(PROCESSES_MAX).map(|worker| worker.pid).collect(),
+    };
+    let waited = pids.into_iter().map(usage::run_wait_s).sum::<Option<f64>>()?;
+    Some((waited, sample.cpu_s?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_read_where_most_of_it_is_used() {
+        let reading = |name: &str, value, used| LimitReading {
+            name: name.to_owned(),
+            value,
+            hard: None,
+            used,
+            source: String::new(),
+            note: None,
+        };
+        let limits = |value, a, b| Limits {
+            client: vec![],
+            target: vec![reading("a", value, a), reading("b", value, b)],
+        };
+        let mut most = limits(Some(40), Some(13), Some(9));
+        most.note(limits(Some(40), Some(40), None));
+        let used: Vec<_> = most.target.iter().map(|reading| reading.used).collect();
+        assert_eq!(used, [Some(40), Some(9)]);
+        most.note(Limits::default());
+        assert_eq!(most.target.len(), 2, "one that is gone keeps what it said");
+        let mut unknown = limits(None, None, None);
+        unknown.note(limits(Some(7), None, None));
+        assert_eq!(unknown.target[0].value, Some(7));
+    }
+
+    #[test]
+    fn time_in_line_counts_from_the_first_failure_on() {
+        let mut waited = Waited::default();
+        assert_eq!(waited.ratio(), None);
+        waited.note(false, Some((5.0, 10.0)));
+        waited.note(false, Some((6.0, 20.0)));
+        waited.note(true, Some((9.0, 21.0)));
+        assert_eq!(waited.ratio(), Some(0.75));
+        waited.note(true, None);
+        assert_eq!(waited.ratio(), Some(0.75));
+    }
+
+    #[test]
+    fn this_process_is_alive_and_counted() {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let mut witness = Witness::new(listener.local_addr().unwrap(), Some(std::process::id()));
+        assert!(!witness.look(&Look::default(), 0));
+        assert!(witness.look(&Look::default(), 1), "it is new");
+        assert!(!witness.look(&Look::default(), 2));
+        let told = witness.testify(Some("signal: 9 (SIGKILL)"));
+        assert_eq!((told.target.state, told.target.is_listening), (Some(ProcessState::Alive), Some(true)));
+        assert_eq!((told.target.accept_queue, told.target.ended), (Some(0), Some(Ended::Signal(9))));
+        assert!(told.target_machine.is_some() && told.client_machine.0.available_bytes.is_some());
+    }
+}
