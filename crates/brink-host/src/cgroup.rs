@@ -1,7 +1,7 @@
 //! Where the control groups of a process are, versions 1 and 2: cgroups(7). What a group says
 //! is read elsewhere.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::proc_tree::ProcTree;
 
@@ -80,14 +80,71 @@ fn place(tree: &ProcTree, version: u8, controller: &str, path: &str) -> Result<G
         if !matches {
             continue;
         }
-        // The mount may show only a part of the hierarchy: then paths are relative to that part.
-        let Ok(below) = Path::new(path).strip_prefix(root) else { continue };
-        if below.components().any(|part| part == std::path::Component::ParentDir) {
-            return Err(format!("the group {path} is outside this process's cgroup namespace"));
-        }
         let mount = PathBuf::from(mount);
-        let directory: PathBuf = mount.components().chain(below.components()).collect();
-        return Ok(Group { directory, mount, version });
+        // The mount may show only a part of the hierarchy: then paths are relative to that part.
+        if let Ok(below) = Path::new(path).strip_prefix(root) {
+            if below.components().any(|part| part == Component::ParentDir) {
+                return Err(format!("the group {path} is outside this process's cgroup namespace"));
+            }
+            let directory = mount.components().chain(below.components()).collect();
+            return Ok(Group { mount, directory, version });
+        }
+        let above = |of: &str| Path::new(of).components().filter(|one| *one == Component::ParentDir).count();
+        if above(root) > above(path) {
+            let below: PathBuf =
+                Path::new(path).components().filter(|part| matches!(part, Component::Normal(_))).collect();
+            return match find_above(tree, &mount, above(root) - above(path), &below) {
+                Some(directory) => Ok(Group { mount, directory, version }),
+                None => Err(format!(
+                    "the group {path} of this process's cgroup namespace was not found in {}",
+                    mount.display()
+                )),
+            };
+        }
     }
     Err(format!("no mount shows the control group {path} of `{controller}`"))
+}
+
+/// A mount that was made outside the reader's cgroup namespace begins some levels above it, and the names of
+/// these levels are not told (cgroup_namespaces(7)): that of the process is the group whose list has it.
+fn find_above(tree: &ProcTree, mount: &Path, levels: usize, below: &Path) -> Option<PathBuf> {
+    /// Groups looked through at most.
+    const GROUPS_MAX: usize = 4_096;
+    let mut groups = vec![mount.to_owned()];
+    for _ in 0..levels {
+        groups = groups.iter().flat_map(|group| tree.directories_in(group)).take(GROUPS_MAX).collect();
+    }
+    let pid = tree.pid().unwrap_or_else(std::process::id).to_string();
+    let has_it = |directory: &PathBuf| {
+        let processes = tree.read_absolute(&directory.join("cgroup.procs"));
+        processes.is_ok_and(|list| list.lines().any(|line| line == pid))
+    };
+    groups.into_iter().map(|group| group.join(below)).find(has_it)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proc_tree::fixture;
+
+    #[test]
+    fn a_mount_from_outside_its_cgroup_namespace_is_searched() {
+        let mounts = "39 31 0:36 /../.. /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids\n";
+        for (path, found) in [("/", "a/b"), ("/c", "a/b/c"), ("/../d", "a/d")] {
+            let line = format!("8:pids:{path}\n");
+            let list = format!("sys/fs/cgroup/pids/{found}/cgroup.procs");
+            let (dir, tree) = fixture(&[
+                ("proc/7/cgroup", &line),
+                ("proc/self/mountinfo", mounts),
+                ("sys/fs/cgroup/pids/other/one/cgroup.procs", "6\n"),
+                ("sys/fs/cgroup/pids/a/b/x", ""),
+                (&list, "17\n7\n"),
+            ]);
+            let group = Group::of(&tree, "pids").unwrap();
+            assert_eq!(group.directory, Path::new("/sys/fs/cgroup/pids").join(found));
+            assert_eq!(group.chain().last(), Some(Path::new("/sys/fs/cgroup/pids")));
+            std::fs::remove_file(dir.path().join(&list)).unwrap();
+            assert!(Group::of(&tree, "pids").unwrap_err().contains("not found"), "{path}");
+        }
+    }
 }

@@ -7,6 +7,8 @@
 mod death;
 mod evidence;
 mod exhausted;
+mod floor;
+mod foreign;
 mod silence;
 
 use brink_wire::control::{CgroupUsage, LimitReading, MachineUsage};
@@ -36,7 +38,9 @@ pub struct Observation<'a> {
     pub end: End,
     /// What was being done: `socket`, `bind`, `connect`, `accept`, `spawn`, ..
     pub phase: &'a str,
-    /// Errno by name, or a name of our own in lower case (`timeout`, `max_connections`).
+    /// Errno by name, or a name of our own in lower case: `timeout`; `slow` (a connect that succeeded after a second or
+    /// more, so that a packet of it was sent again: RFC 6298, 2.1); `closed`; `max_connections`; `died`; `floor`
+    /// (in phase `memory`: the run stopped itself where memory was about to run out).
     pub errno: &'a str,
     /// Connections open at that moment.
     pub at_connections: u64,
@@ -46,7 +50,7 @@ pub struct Observation<'a> {
     pub address_pairs: Option<u64>,
     /// Backlog that the target asked of listen(2), where known.
     pub backlog: Option<u64>,
-    /// Stack of a connection's thread on the target, in bytes, where there is one and it is known.
+    /// Stack of a connection's thread on the end that failed, in bytes, where there is one and it is known.
     pub stack_bytes: Option<u64>,
     /// Ports of the fullest pair that sockets of others hold ([`crate::connections::PairUse`]), where known.
     pub ports_taken: Option<u64>,
@@ -54,8 +58,10 @@ pub struct Observation<'a> {
     pub ports_time_wait: Option<u64>,
     /// The fullest pair in words, for evidence: `127.0.0.1 to 127.0.0.1:7000`.
     pub pair: Option<&'a str>,
-    /// What the control groups of the end that failed counted, before the run and now.
+    /// What the control groups of the end whose readings are passed counted, before the run and now.
     pub cgroup: Option<(&'a CgroupUsage, &'a CgroupUsage)>,
+    /// How the process that `died` ended, of either end, where known.
+    pub ended: Option<Ended>,
     /// What is known of the target's process.
     pub target: TargetState,
 }
@@ -77,6 +83,7 @@ impl<'a> Observation<'a> {
             ports_time_wait: None,
             pair: None,
             cgroup: None,
+            ended: None,
             target: TargetState::default(),
         }
     }
@@ -89,7 +96,7 @@ pub struct TargetState {
     pub pid: Option<u32>,
     /// Stopped, or not.
     pub state: Option<ProcessState>,
-    /// How it ended, if it has.
+    /// How it ended, if it has. [`Observation::ended`] goes before it.
     pub ended: Option<Ended>,
     /// Connections that it has accepted and holds.
     pub live: Option<u64>,
@@ -97,6 +104,8 @@ pub struct TargetState {
     pub is_listening: Option<bool>,
     /// The longest accept queue seen since things went wrong, in connections.
     pub accept_queue: Option<u64>,
+    /// Threads of its processes together, when things went wrong.
+    pub threads: Option<u64>,
     /// Of the time that its threads could have run since things went wrong, the share in which they stood
     /// in line for a CPU ([`crate::usage::run_wait_s`], against that and CPU time): 0 to 1.
     pub run_wait_ratio: Option<f64>,
@@ -157,13 +166,15 @@ pub fn is_about_target(end: End, phase: &str, errno: &str) -> bool {
     end == End::Client
         && (silence::is_timeout(errno)
             || silence::is_reset(errno)
+            || silence::is_closing(errno)
             || (phase == "connect" && silence::is_refusal(errno)))
 }
 
 /// Names the limit behind a failure.
 ///
 /// `readings` are those of the end that failed, read when it failed; where [`is_about_target`],
-/// those of the target. `counters` are the machine of the target before the run and now.
+/// those of the target. `counters` are the machine of the target before the run and now; where the
+/// client died, those of the client.
 #[must_use]
 pub fn classify(
     observation: &Observation<'_>,
@@ -174,8 +185,10 @@ pub fn classify(
     match observation.errno {
         "max_connections" => own_bound(&mut scene),
         "died" => death::classify(&mut scene),
+        "floor" => floor::classify(&mut scene),
         errno if silence::is_timeout(errno) => silence::unanswered(&mut scene),
         errno if silence::is_reset(errno) => silence::reset(&mut scene),
+        errno if silence::is_closing(errno) => silence::closed(&mut scene),
         errno if observation.phase == "connect" && silence::is_refusal(errno) => silence::refused(&mut scene),
         "EPERM" | "EACCES" if observation.phase == "connect" => silence::forbidden(&mut scene),
         _ => exhausted::classify(&mut scene),

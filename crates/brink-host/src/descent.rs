@@ -207,6 +207,11 @@ fn newest_pid(tree: &ProcTree) -> Option<u64> {
     loadavg.split_whitespace().nth(4)?.parse().ok().filter(|&pid| pid > 0)
 }
 
+/// The parent of a process. `None`: there is no such process, or it may not be seen.
+pub(crate) fn parent(tree: &ProcTree, pid: u32) -> Option<u32> {
+    Stat::read(tree, pid).map(|stat| stat.parent)
+}
+
 /// What is needed of /proc/PID/stat, proc_pid_stat(5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stat {

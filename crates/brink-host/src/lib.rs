@@ -16,6 +16,7 @@ pub mod errno;
 pub mod headroom;
 pub mod limits;
 pub mod machine;
+mod net_namespace;
 pub mod parent;
 pub mod ports;
 mod proc_tree;

@@ -11,6 +11,7 @@ mod kernel_rows;
 mod memory_rows;
 mod net_rows;
 mod predict;
+mod process_numbers;
 mod rlimit_rows;
 mod target_rows;
 mod tcp_rows;
@@ -249,8 +250,9 @@ pub fn find(name: &str) -> Option<&'static Limit> {
 /// All limits as that process meets them, in the order of [`LIMITS`]. What cannot be read has
 /// no value and a note. Takes up to tens of milliseconds: not for a loop.
 ///
-/// A process without a free descriptor can read only `rlimit.nofile` of itself (by system calls
-/// that need none); the rest is unknown then, unless another process reads it.
+/// A process without a free descriptor can read only `rlimit.nofile` of itself (by system calls that need none), and
+/// `fs.file-max`, for which the first call leaves a descriptor open; the rest is unknown then, unless another process
+/// reads it.
 #[must_use]
 pub fn read(pid: u32) -> Vec<LimitReading> {
     let tree = if pid == std::process::id() { ProcTree::own() } else { ProcTree::of(pid) };
@@ -271,6 +273,7 @@ fn reading(limit: &Limit, tree: &ProcTree) -> LimitReading {
 }
 
 fn read_in(tree: &ProcTree) -> Vec<LimitReading> {
+    kernel_rows::keep_file_table_open(tree);
     LIMITS.iter().map(|limit| reading(limit, tree)).collect()
 }
 

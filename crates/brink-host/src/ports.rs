@@ -19,7 +19,7 @@ pub fn reserved() -> Vec<u16> {
 
 /// Both bounds of the range, as a tree of files tells it.
 pub(crate) fn range_in(tree: &ProcTree) -> Option<(u16, u16)> {
-    let text = tree.read("sys/net/ipv4/ip_local_port_range")?;
+    let text = tree.read_net_sysctl("sys/net/ipv4/ip_local_port_range")?;
     let mut numbers = text.split_whitespace().map(str::parse::<u16>);
     match (numbers.next(), numbers.next()) {
         (Some(Ok(low)), Some(Ok(high))) if low <= high => Some((low, high)),
@@ -29,8 +29,8 @@ pub(crate) fn range_in(tree: &ProcTree) -> Option<(u16, u16)> {
 
 /// Reserved ports within the range. A file that is absent reserves nothing.
 pub(crate) fn reserved_in(tree: &ProcTree) -> Vec<u16> {
-    let (Some((low, high)), Some(text)) = (range_in(tree), tree.read("sys/net/ipv4/ip_local_reserved_ports"))
-    else {
+    let text = tree.read_net_sysctl("sys/net/ipv4/ip_local_reserved_ports");
+    let (Some((low, high)), Some(text)) = (range_in(tree), text) else {
         return Vec::new();
     };
     let mut ports: Vec<u16> = text

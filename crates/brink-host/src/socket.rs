@@ -2,6 +2,7 @@
 //! the options that std and socket2 do not have. Must not connect, accept or choose.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
@@ -116,6 +117,48 @@ pub fn hold(address: SocketAddr) -> io::Result<Held> {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(Held { socket: bound(address, true)? }),
         Err(error) => Err(error),
     }
+}
+
+/// What waits to be accepted from one listening socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AcceptQueue {
+    /// Connections that wait.
+    pub waiting: u64,
+    /// What was asked of listen(2), cut to net.core.somaxconn; one more than that may wait.
+    pub bound: u64,
+}
+
+/// The accept queue of a listening socket. Takes no descriptor.
+///
+/// Of a socket that listens, TCP_INFO tells these two in `tcpi_unacked` and `tcpi_sacked` (net/ipv4/tcp.c, tcp_get_info).
+///
+/// # Errors
+/// What getsockopt(2) says; `InvalidInput` for a socket that does not listen.
+pub fn accept_queue(listener: &impl AsFd) -> io::Result<AcceptQueue> {
+    /// `TCP_LISTEN` of include/net/tcp_states.h.
+    const LISTEN: u8 = 10;
+    let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
+    let mut len = size_of::<libc::tcp_info>() as libc::socklen_t;
+    // SAFETY: the descriptor is open, since it is borrowed; the pointers are to locals that outlive the call,
+    // and the kernel writes at most `len` bytes, the size of the first one.
+    let result = unsafe {
+        libc::getsockopt(
+            listener.as_fd().as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            info.as_mut_ptr().cast(),
+            &raw mut len,
+        )
+    };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: all fields are integers, for which any bits are a value, and all of them were set to zero.
+    let info = unsafe { info.assume_init() };
+    if info.tcpi_state != LISTEN {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the socket does not listen"));
+    }
+    Ok(AcceptQueue { waiting: info.tcpi_unacked.into(), bound: info.tcpi_sacked.into() })
 }
 
 fn bound(address: SocketAddr, reuse_port: bool) -> io::Result<Socket> {

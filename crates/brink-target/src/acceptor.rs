@@ -7,6 +7,7 @@
 use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -46,7 +47,7 @@ pub(crate) enum Sockets {
 /// One listener, and what is needed to refuse on it.
 #[derive(Debug)]
 pub(crate) struct Acceptor {
-    listener: TcpListener,
+    listener: Arc<TcpListener>,
     flags: SocketFlags,
     /// A descriptor held back, so that a connection can still be taken and closed when
     /// the process or the machine has no more. `None` while even that was lost.
@@ -61,7 +62,7 @@ impl Acceptor {
     ///
     /// # Errors
     /// If the socket options cannot be set, or no descriptor is left to hold back.
-    pub(crate) fn new(listener: TcpListener, sockets: Sockets, counters: Counters) -> io::Result<Self> {
+    pub(crate) fn new(listener: Arc<TcpListener>, sockets: Sockets, counters: Counters) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         rustix::net::sockopt::set_tcp_nodelay(&listener, true)?;
         let flags = match sockets {
@@ -253,7 +254,8 @@ mod tests {
     fn accepted_sockets_send_at_once() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let mut acceptor = Acceptor::new(listener, Sockets::Nonblocking, Counters::new(None)).unwrap();
+        let mut acceptor =
+            Acceptor::new(Arc::new(listener), Sockets::Nonblocking, Counters::new(None)).unwrap();
         assert!(matches!(acceptor.accept(), Accepted::Drained));
         let _client = TcpStream::connect(address).unwrap();
         let Accepted::Connection(stream) = acceptor.accept() else { panic!("no connection") };
@@ -277,7 +279,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let counters = Counters::new(Some(0));
-        let mut acceptor = Acceptor::new(listener, Sockets::Blocking, counters.clone()).unwrap();
+        let mut acceptor = Acceptor::new(Arc::new(listener), Sockets::Blocking, counters.clone()).unwrap();
         let mut client = TcpStream::connect(address).unwrap();
         assert!(matches!(acceptor.accept(), Accepted::Drained));
         assert_eq!(io::Read::read(&mut client, &mut [0]).unwrap(), 0);

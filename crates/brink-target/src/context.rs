@@ -14,7 +14,7 @@ use crate::work::Work;
 #[derive(Debug)]
 pub struct Serve<'a> {
     /// Bound and listening: one per thread for a model that asks for it, else one.
-    pub listeners: Vec<TcpListener>,
+    pub listeners: Vec<Arc<TcpListener>>,
     /// When to end.
     pub stop: &'a Stop,
     /// Where to count.

@@ -31,6 +31,7 @@ pub fn run(
     let listen = if options.shares_port { socket::listen_beside } else { socket::listen };
     let listeners = listen(options.listen, options.backlog, listeners)
         .map_err(|error| cannot_listen("cannot listen", options.listen, &error))?;
+    let listeners: Vec<_> = listeners.into_iter().map(Arc::new).collect();
     let address = match listeners.first() {
         Some(listener) => listener.local_addr()?,
         None => return Err(io::Error::other("no listener was made")),
@@ -54,7 +55,7 @@ pub fn run(
     let work = Work::calibrate();
     let control = control
         .map(|plane| {
-            let own = OwnProcess::new(options, &ready, &counters, work);
+            let own = OwnProcess::new(options, &ready, &counters, work, &listeners);
             plane.start(Arc::new(own), options.token.clone(), stop)
         })
         .transpose()?;

@@ -101,6 +101,9 @@ pub struct TargetUsage {
     pub processes: Vec<ProcessUsage>,
     /// The whole machine.
     pub machine: MachineUsage,
+    /// The longest accept queue of its listening sockets, over all processes: connections that wait to be accepted.
+    #[serde(default)]
+    pub accept_queue: Option<u64>,
     /// What the model counted, over all processes; what a worker that died had counted stays in.
     pub counters: Counters,
     /// Serving processes that ended although nobody asked them to.
@@ -144,6 +147,9 @@ pub struct ProcessUsage {
     /// Requests it counts as answered; known only of a brink target's own processes.
     #[serde(default)]
     pub requests: Option<u64>,
+    /// The longest accept queue of its listening sockets, in connections; known only of a brink target's own processes.
+    #[serde(default)]
+    pub accept_queue: Option<u64>,
 }
 
 /// One machine at one instant, as proc(5) tells it. A figure that could not be read is `None`.
@@ -187,6 +193,9 @@ pub struct MachineUsage {
     /// `PruneCalled` of /proc/net/netstat: receive queues pruned for want of memory.
     #[serde(default)]
     pub tcp_prunes: Option<u64>,
+    /// `TCPSynRetrans` of /proc/net/netstat: first packets of a connection, or the answers to them, that were sent again.
+    #[serde(default)]
+    pub tcp_syn_retransmits: Option<u64>,
     /// `OutRsts` of /proc/net/snmp: resets that TCP itself sent. Those that a packet filter sends are not in it.
     #[serde(default)]
     pub tcp_resets_sent: Option<u64>,
@@ -208,8 +217,8 @@ pub struct MachineUsage {
 }
 
 /// What the control groups of one process counted: cgroups(7), the kernel's admin-guide/cgroup-v1 and -v2.
-/// Each figure is a sum over the process's group and all above that can be seen, so only its
-/// growth means anything. `None`: no such file, or not readable.
+/// The first two figures are sums over the process's group and all above that can be seen, each for its own
+/// limit where the kernel tells that apart, so only their growth means anything. `None`: no such file, or not readable.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CgroupUsage {
     /// Whose.
@@ -221,7 +230,8 @@ pub struct CgroupUsage {
     /// Memory was given back then, so this alone is no failure.
     #[serde(default)]
     pub memory_at_max: Option<u64>,
-    /// `oom_kill` of memory.events (version 1: memory.oom_control): processes killed.
+    /// `oom_kill` of memory.events (version 1: memory.oom_control) of the process's own group: processes of it that
+    /// were killed, whichever group above was full.
     #[serde(default)]
     pub oom_kills: Option<u64>,
 }

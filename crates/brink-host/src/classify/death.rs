@@ -1,9 +1,9 @@
-//! A target that ended although nobody asked it to: killed for want of memory, killed by somebody,
+//! An end that ended although nobody asked it to: killed for want of memory, killed by somebody,
 //! or crashed. Only the first is a limit; what the kernel counted tells it from the others.
 
 use super::evidence::at_limit;
 use super::{Confidence, Inference, Scene};
-use crate::limits::NO_CGROUP_LIMIT;
+use crate::limits::{End, NO_CGROUP_LIMIT};
 use brink_wire::control::CgroupUsage;
 
 const CGROUP_MEMORY: &str = "cgroup.memory.max";
@@ -33,7 +33,9 @@ impl Ended {
 }
 
 pub(super) fn classify(scene: &mut Scene<'_>) -> Inference {
-    match scene.observation.target.ended {
+    let observation = scene.observation;
+    let of_target = (observation.end == End::Target).then_some(observation.target.ended).flatten();
+    match observation.ended.or(of_target) {
         None => scene.unknown("how it ended is not known"),
         Some(Ended::Exit(status)) => scene.unknown(format!("it ended by itself, with status {status}")),
         Some(Ended::Signal(SIGKILL)) => killed(scene),

@@ -2,7 +2,7 @@
 
 use super::Observation;
 use crate::headroom::{LEFT_ALONE_BYTES, LEFT_ALONE_MAPS};
-use crate::limits::{End, MAPPINGS_PER_THREAD};
+use crate::limits::MAPPINGS_PER_THREAD;
 
 /// Use this close to a limit counts as at it, on top of one percent: what the end itself has
 /// given back, or others have taken, between the failure and the reading. Less for a small limit.
@@ -77,11 +77,11 @@ pub(super) fn scaled(limit: &str, value: u64, observation: &Observation<'_>) -> 
     }
 }
 
-/// What has to be free of a limit for one more thread on the target; below that it is at its limit. ENOMEM is
-/// the target's own refusal: it leaves some alone, because the standard library ends the process when
-/// what a thread maps later is refused. EAGAIN is the kernel's, which refuses only the stack (mmap(2)).
+/// What has to be free of a limit for one more thread; below that it is at its limit. ENOMEM is brink's own
+/// refusal, on either end ([`crate::headroom`]): it leaves some alone, because the standard library ends the process
+/// when what a thread maps later is refused. EAGAIN is the kernel's, which refuses only the stack (mmap(2)).
 pub(super) fn needed_for_one(limit: &str, observation: &Observation<'_>) -> u64 {
-    if observation.end != End::Target || observation.phase != "spawn" {
+    if observation.phase != "spawn" {
         return 0;
     }
     let stack_bytes = observation.stack_bytes.unwrap_or(0);

@@ -12,7 +12,7 @@ pub(super) fn classify(scene: &mut Scene<'_>) -> Inference {
     for candidate in &candidates {
         scene.note(candidate.describe());
         if candidate.limit.name == PORT_RANGE {
-            note_ports(scene);
+            note_ports(scene, candidate);
         } else if let Some(note) = scene.reading(candidate.limit.name).and_then(|one| one.note.as_deref())
             && candidate.is_at_limit() == Some(true)
         {
@@ -26,8 +26,14 @@ pub(super) fn classify(scene: &mut Scene<'_>) -> Inference {
 }
 
 /// Which pair of addresses it is about, and who holds its ports.
-fn note_ports(scene: &mut Scene<'_>) {
+fn note_ports(scene: &mut Scene<'_>, candidate: &Candidate) {
     let observation = scene.observation;
+    if let Some(range) = scene.reading(PORT_RANGE).and_then(|reading| reading.note.as_deref()) {
+        scene.note(format!("{PORT_RANGE}: {range}"));
+    }
+    if candidate.is_at_limit() != Some(true) {
+        scene.note("a source address that is not of this machine says the same");
+    }
     if let Some(pair) = observation.pair {
         scene.note(format!("the fullest pair is {pair}"));
     }
@@ -103,7 +109,7 @@ fn candidates(scene: &Scene<'_>) -> Vec<Candidate> {
                 _ => reading.and_then(|reading| reading.used),
             };
             let is_soft = match limit.name {
-                // Page cache counts as use and is given back when it is needed.
+                // Some of what counts as use can be given back when it is needed.
                 "cgroup.memory.max" | "memory.available" => true,
                 PORT_RANGE => observation.address_pairs.is_none(),
                 // Mode 1 is for some; and a seccomp filter says the same.

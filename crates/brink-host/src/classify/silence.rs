@@ -2,6 +2,7 @@
 //! says why, so what the target's machine counted meanwhile has to, or nothing does.
 
 use super::evidence::at_limit;
+use super::foreign::{self, Fate};
 use super::{
     Confidence, FIREWALL, Inference, Scene, TARGET_BACKLOG, TARGET_NOT_SCHEDULED, TARGET_POOL_WORKERS,
 };
@@ -13,31 +14,48 @@ const ABORT_ON_OVERFLOW: &str = "net.ipv4.tcp_abort_on_overflow";
 const TCP_MEM: &str = "net.ipv4.tcp_mem";
 const MAX_ORPHANS: &str = "net.ipv4.tcp_max_orphans";
 const CONNTRACK: &str = "net.netfilter.nf_conntrack_max";
+const SHOW_RULES: &str =
+    "as root: `nft list ruleset` and `iptables-save` show the rules; accept the target's port";
 /// From here on a target counts as starved: most of its threads' time is waiting for a CPU.
 const STARVED_RATIO: f64 = 0.5;
 
 pub(super) fn is_timeout(errno: &str) -> bool {
-    matches!(errno, "timeout" | "ETIMEDOUT")
+    matches!(errno, "timeout" | "ETIMEDOUT" | "slow")
 }
 
 pub(super) fn is_reset(errno: &str) -> bool {
     matches!(errno, "ECONNRESET" | "EPIPE" | "ECONNABORTED")
 }
 
+/// By the other side, in order, and before it was due.
+pub(super) fn is_closing(errno: &str) -> bool {
+    matches!(errno, "closed" | "unexpected_eof")
+}
+
 pub(super) fn is_refusal(errno: &str) -> bool {
     matches!(errno, "ECONNREFUSED" | "EHOSTUNREACH" | "ENETUNREACH")
 }
 
-/// Nobody answered: a handshake that was dropped, or a connection that nobody serves.
+/// Nobody answered: a handshake that was dropped, for good or at first, or a connection that nobody serves.
 pub(super) fn unanswered(scene: &mut Scene<'_>) -> Inference {
+    let is_connect = scene.observation.phase == "connect";
+    if scene.observation.errno == "slow" {
+        scene.note(
+            "a connect takes a second or more where a packet of it was dropped and sent again (RFC 6298)",
+        );
+    }
     if let Some(stopped) = stopped(scene) {
         return stopped;
     }
-    if let Some(starved) = pool_is_full(scene) {
+    if !is_connect && let Some(starved) = pool_is_full(scene) {
         return starved;
     }
-    let is_connect = scene.observation.phase == "connect";
     let queue = queue_overflowed(scene);
+    // A server without descriptors leaves connections where they are, and the queue runs over in turn.
+    if let Some(inference) = foreign::used_up(scene, Fate::Unanswered { has_overflowed: queue && is_connect })
+    {
+        return inference;
+    }
     // Only what is new needs an entry: packets of a tracked connection pass a full table.
     let tracking = if is_connect { conntrack_is_full(scene) } else { None };
     match (queue, tracking) {
@@ -66,14 +84,38 @@ pub(super) fn unanswered(scene: &mut Scene<'_>) -> Inference {
             "give the target CPUs of its own (`--cpus`), or fewer neighbours",
         );
     }
-    scene.unknown(match scene.counters {
+    note_what_waits(scene);
+    let mut inference = scene.unknown(match scene.counters {
         None => "the target machine's drop counters are not known",
         Some((_, after)) if after.listen_overflows.is_none() => "ListenOverflows could not be read",
         Some(_) => {
             "no accept queue overflowed and nothing else that is counted dropped it: a packet filter that drops, a lost \
              network or a target that is busy would look like this"
         }
-    })
+    });
+    // The kernel shows no count of what a rule drops but in the rule itself.
+    inference.fix = is_connect.then(|| SHOW_RULES.to_owned());
+    inference
+}
+
+/// What was seen on the way that names nothing by itself.
+fn note_what_waits(scene: &mut Scene<'_>) {
+    scene.grown("TCPSynRetrans", |usage| usage.tcp_syn_retransmits);
+    match scene.observation.target.accept_queue {
+        None => {}
+        Some(0) => scene.note("no connection waited to be accepted"),
+        Some(waiting) => scene.note(format!(
+            "up to {waiting} connections waited to be accepted, and the queue did not run over: the target accepts slowly, or not at all"
+        )),
+    }
+}
+
+/// The other side closed it. A limit of its own is a reason, if one is used up; so is anything else.
+pub(super) fn closed(scene: &mut Scene<'_>) -> Inference {
+    match foreign::used_up(scene, Fate::Closed) {
+        Some(inference) => inference,
+        None => scene.unknown("the other side closed it, and no limit of its own is known to be used up"),
+    }
 }
 
 /// A reset is the kernel's answer to a full queue only where it is told so; or it is short of memory.
@@ -82,7 +124,8 @@ pub(super) fn reset(scene: &mut Scene<'_>) -> Inference {
         scene.note("net.ipv4.tcp_abort_on_overflow is on: a full accept queue resets");
         return full_queue(scene);
     }
-    match out_of_tcp_memory(scene) {
+    let inference = out_of_tcp_memory(scene).or_else(|| foreign::used_up(scene, Fate::Closed));
+    match inference {
         Some(inference) => inference,
         None => scene.unknown("no limit in the table looks like this; the other side may have closed it"),
     }
@@ -96,28 +139,36 @@ pub(super) fn refused(scene: &mut Scene<'_>) -> Inference {
         Some(true) => scene.note("the target listens at its address"),
     }
     let unreachable = scene.grown("ICMP OutDestUnreachs", |usage| usage.icmp_unreachable_sent);
-    let resets = scene.grown("OutRsts", |usage| usage.tcp_resets_sent);
-    if unreachable.is_some_and(|count| count > 0) || resets == Some(0) {
-        if resets == Some(0) {
-            scene.note("its TCP sent no reset, so something else refused");
-        }
+    if unreachable.is_some_and(|count| count > 0) {
+        return by_firewall(scene);
+    }
+    if scene.observation.errno != "ECONNREFUSED" {
+        return scene
+            .unknown("its machine sent no such answer: no route to it, or a host on the way refused");
+    }
+    if scene.grown("OutRsts", |usage| usage.tcp_resets_sent) == Some(0) {
+        scene.note("its TCP sent no reset, so something else refused");
         return by_firewall(scene);
     }
     scene.unknown("who refused cannot be told")
 }
 
-/// connect(2): EPERM and EACCES are a local rule's; TCP itself knows neither for an address that is
-/// no broadcast.
+/// connect(2). A packet filter that drops what goes out is not heard of (net/ipv4/tcp_output.c, tcp_connect): EPERM is the
+/// word of a program attached to a control group (BPF_CGROUP_INET4_CONNECT), EACCES that of others.
 pub(super) fn forbidden(scene: &mut Scene<'_>) -> Inference {
-    scene.note("connect(2): a local rule refused it");
-    by_firewall(scene)
+    if scene.observation.errno == "EPERM" {
+        scene.note("connect(2): a local rule refused it");
+        return by_firewall(scene);
+    }
+    let mut inference =
+        scene.unknown("connect(2): a route that prohibits, SELinux or a broadcast address look like this");
+    inference.fix = Some("`ip route get ADDRESS` shows a route that prohibits".to_owned());
+    inference
 }
 
 fn by_firewall(scene: &mut Scene<'_>) -> Inference {
     let mut inference = scene.named(FIREWALL, None, Confidence::Likely);
-    inference.fix = Some(
-        "as root: `nft list ruleset` and `iptables-save` show the rules; accept the target's port".to_owned(),
-    );
+    inference.fix = Some(SHOW_RULES.to_owned());
     inference
 }
 
@@ -151,7 +202,7 @@ fn pool_is_full(scene: &mut Scene<'_>) -> Option<Inference> {
         "the target has {workers} workers for {live} connections, and each keeps one until it closes"
     ));
     // One that was served before may be silent for another reason.
-    let is_first = matches!(observation.phase, "connect" | "verify");
+    let is_first = observation.phase == "verify";
     let confidence = if told.is_some() && is_first { Confidence::Confirmed } else { Confidence::Likely };
     Some(scene.named(TARGET_POOL_WORKERS, Some(workers), confidence))
 }

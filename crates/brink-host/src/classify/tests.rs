@@ -61,6 +61,29 @@ fn the_fix_carries_what_was_wanted() {
 }
 
 #[test]
+fn a_floor_of_memory_is_the_bound_with_the_least_left() {
+    let floor = observed(End::Client, "memory", "floor", 70_000);
+    let (group, machine) = ("cgroup.memory.max", "memory.available");
+    let of = |in_group, on_machine| [(group, Some(1 << 30), in_group), (machine, Some(1 << 34), on_machine)];
+    check(&floor, &of(Some(1 << 29), Some(1 << 33)), group, Confirmed);
+    let got = check(&floor, &of(Some(1 << 29), Some((1 << 34) - (1 << 28))), machine, Confirmed);
+    assert!(got.limit_value == Some(1 << 34) && got.fix.is_some());
+    check(&floor, &of(None, Some(1 << 33)), machine, Confirmed);
+    check(&floor, &[(group, None, Some(5)), (machine, Some(1 << 34), Some(1 << 33))], machine, Confirmed);
+    check(&floor, &of(None, None), "unknown", Unknown);
+}
+
+#[test]
+fn ports_that_bind_cannot_find() {
+    let bind = |errno, at| Observation { address_pairs: Some(1), ..observed(End::Client, "bind", errno, at) };
+    let range = [("net.ipv4.ip_local_port_range", Some(1_000), None)];
+    check(&bind("EADDRINUSE", 1_000), &range, PORT_RANGE, Confirmed);
+    check(&bind("EADDRINUSE", 700), &range, "unknown", Unknown); // a port that somebody has
+    let got = check(&bind("EADDRNOTAVAIL", 3), &range, "unknown", Unknown);
+    assert!(got.evidence.iter().any(|sentence| sentence.contains("not of this machine")));
+}
+
+#[test]
 fn files_of_the_machine() {
     let enfile = observed(End::Target, "accept", "ENFILE", 5000);
     check(&enfile, &[("fs.file-max", Some(10_000), Some(9_950))], "fs.file-max", Confirmed);
@@ -213,14 +236,15 @@ fn what_lifts_it_is_what_the_missing_connections_take() {
 }
 
 #[test]
-fn a_reserve_counts_only_where_the_target_keeps_it() {
+fn a_reserve_counts_only_where_an_end_keeps_it() {
     let spawn = |end, errno| Observation { stack_bytes: Some(8 << 20), ..observed(end, "spawn", errno, 98) };
     let space = [("rlimit.as", Some(1_048_576_000), Some(1_028_000_000))];
     let got = check(&spawn(End::Target, "ENOMEM"), &space, "rlimit.as", Confirmed);
     assert!(got.evidence[1].contains("12582912"), "says what is missing: {:?}", got.evidence);
-    // EAGAIN is the kernel's own answer, which knows of no reserve; the client keeps none.
+    check(&spawn(End::Client, "ENOMEM"), &space, "rlimit.as", Confirmed);
+    // EAGAIN is the kernel's own answer, which knows of no reserve.
     check(&spawn(End::Target, "EAGAIN"), &space, "unknown", Unknown);
-    check(&spawn(End::Client, "ENOMEM"), &space, "unknown", Unknown);
+    check(&spawn(End::Client, "EAGAIN"), &space, "unknown", Unknown);
     // An unknown stack is no reason to name it from afar.
     let unknown_stack = Observation { stack_bytes: None, ..spawn(End::Target, "ENOMEM") };
     check(&unknown_stack, &space, "unknown", Unknown);
@@ -228,8 +252,10 @@ fn a_reserve_counts_only_where_the_target_keeps_it() {
     let space = [("rlimit.as", Some(1_048_576_000), Some(1_036_283_904))];
     check(&spawn(End::Target, "EAGAIN"), &space, "rlimit.as", Confirmed);
     let maps = [("vm.max_map_count", Some(10_000), Some(9_700))];
-    check(&spawn(End::Target, "ENOMEM"), &maps, "vm.max_map_count", Confirmed);
-    check(&spawn(End::Target, "EAGAIN"), &maps, "unknown", Unknown);
+    for end in [End::Target, End::Client] {
+        check(&spawn(end, "ENOMEM"), &maps, "vm.max_map_count", Confirmed);
+        check(&spawn(end, "EAGAIN"), &maps, "unknown", Unknown);
+    }
 }
 
 #[test]

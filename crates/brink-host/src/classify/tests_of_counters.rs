@@ -189,6 +189,92 @@ fn a_target_that_does_not_run_is_told_as_such() {
 }
 
 #[test]
+fn a_foreign_server_without_descriptors_leaves_connections_where_they_are() {
+    const NAME: &str = "rlimit.nofile";
+    let waits =
+        |accept_queue, phase| with(TargetState { accept_queue, ..TargetState::default() }, &silent(phase));
+    let full = [(NAME, 1_024, Some(1_024))];
+    for phase in ["connect", "verify", "request"] {
+        let got = check(&waits(Some(7), phase), &full, nothing, NAME, Confirmed);
+        assert!(got.limit_value == Some(1_024) && got.fix.is_some());
+        check(&waits(Some(7), phase), &[(NAME, 1_024, Some(1_020))], nothing, NAME, Likely);
+        check(&waits(None, phase), &full, nothing, NAME, Likely);
+        check(&waits(None, phase), &[(NAME, 1_024, Some(1_020))], nothing, "unknown", Unknown);
+        // What was taken out of the queue has its descriptor.
+        check(&waits(Some(0), phase), &full, nothing, "unknown", Unknown);
+        check(&waits(Some(7), phase), &[(NAME, 1_024, Some(900))], nothing, "unknown", Unknown);
+    }
+    // The queue runs over in turn, whichever bound it has.
+    let overflow = |after: &mut MachineUsage| after.listen_overflows = Some(103);
+    let both = [(NAME, 1_024, Some(1_024)), ("net.core.somaxconn", 4_096, None)];
+    let asked = Observation { backlog: Some(100), ..waits(Some(101), "connect") };
+    check(&asked, &both, overflow, NAME, Confirmed);
+    let free = [(NAME, 1_024, Some(900)), ("net.core.somaxconn", 4_096, None)];
+    check(&asked, &free, overflow, TARGET_BACKLOG, Confirmed);
+    // One that keeps a descriptor back closes what it cannot hold.
+    let closed = |phase| Observation::new(End::Client, phase, "closed", 1_000);
+    check(&closed("verify"), &full, nothing, NAME, Likely);
+    // Others hold most of them.
+    let few = |observation| Observation { at_connections: 31, ..observation };
+    check(&few(closed("verify")), &full, nothing, "unknown", Unknown);
+    check(&few(waits(None, "verify")), &full, nothing, "unknown", Unknown);
+    check(&closed("request"), &full, nothing, "unknown", Unknown);
+    check(&closed("verify"), &[(NAME, 1_024, Some(1_020))], nothing, "unknown", Unknown);
+    // Stopped it is for another reason.
+    let stopped = TargetState { state: Some(ProcessState::Stopped), ..waits(Some(7), "verify").target };
+    check(&with(stopped, &silent("verify")), &full, nothing, TARGET_NOT_SCHEDULED, Confirmed);
+}
+
+#[test]
+fn a_foreign_server_that_makes_no_more_threads_drops_connections() {
+    let (pids, numbers) = ("cgroup.pids.max", "kernel.pid_max");
+    let group = |pids_refusals| CgroupUsage { pid: 7, pids_refusals, ..CgroupUsage::default() };
+    let (before, refused) = (group(Some(4)), group(Some(6)));
+    for errno in ["closed", "ECONNRESET", "timeout"] {
+        let seen = |threads, after| Observation {
+            cgroup: Some((&before, after)),
+            target: TargetState { threads, ..TargetState::default() },
+            ..Observation::new(End::Client, "verify", errno, 68)
+        };
+        let full = [(pids, 70, Some(70)), (numbers, 32_768, Some(900))];
+        check(&seen(Some(69), &refused), &full, nothing, pids, Confirmed);
+        check(&seen(Some(69), &before), &full, nothing, "unknown", Unknown);
+        // A pool, or one loop for all.
+        check(&seen(Some(9), &refused), &full, nothing, "unknown", Unknown);
+        check(&seen(None, &refused), &full, nothing, "unknown", Unknown);
+        let numbers_full = [(pids, 70, Some(50)), (numbers, 400, Some(400))];
+        check(&seen(Some(69), &before), &numbers_full, nothing, numbers, Likely);
+        let both = [(numbers, 400, Some(400)), ("rlimit.nproc", 80, Some(80))];
+        check(&seen(Some(69), &before), &both, nothing, "unknown", Unknown);
+        let space = [("rlimit.as", 1 << 30, Some((1 << 30) - (4 << 20))), ("rlimit.stack", 8 << 20, None)];
+        check(&seen(Some(69), &before), &space, nothing, "rlimit.as", Likely);
+        let later = Observation { phase: "request", ..seen(Some(69), &refused) };
+        if errno != "timeout" {
+            check(&later, &full, nothing, "unknown", Unknown);
+        }
+    }
+}
+
+#[test]
+fn a_slow_connect_is_one_whose_first_packet_was_dropped() {
+    let slow = Observation { errno: "slow", backlog: Some(5), ..silent("connect") };
+    let overflow = |after: &mut MachineUsage| after.listen_overflows = Some(103);
+    let somaxconn = [("net.core.somaxconn", 4_096, None)];
+    check(&slow, &somaxconn, overflow, TARGET_BACKLOG, Likely);
+    let queue = with(TargetState { accept_queue: Some(6), ..TargetState::default() }, &slow);
+    check(&queue, &somaxconn, overflow, TARGET_BACKLOG, Confirmed);
+    let got = check(&queue, &somaxconn, nothing, "unknown", Unknown);
+    assert!(got.evidence.iter().any(|sentence| sentence.contains("accepts slowly, or not at all")));
+    let stopped = TargetState { state: Some(ProcessState::Stopped), ..TargetState::default() };
+    check(&with(stopped, &slow), &somaxconn, overflow, TARGET_NOT_SCHEDULED, Confirmed);
+    let tracked = [("net.netfilter.nf_conntrack_max", 1_000, Some(1_000))];
+    let drops = |after: &mut MachineUsage| after.conntrack_drops = Some(140);
+    check(&slow, &tracked, drops, "net.netfilter.nf_conntrack_max", Confirmed);
+    check(&slow, &[(TARGET_POOL_WORKERS, 8, Some(8))], nothing, "unknown", Unknown);
+    assert!(is_about_target(End::Client, "connect", "slow"));
+}
+
+#[test]
 fn a_pool_with_a_worker_for_each_is_not_full() {
     let live = |live| with(TargetState { live, ..TargetState::default() }, &silent("verify"));
     let got =
@@ -222,9 +308,19 @@ fn who_refuses_a_port_that_is_listened_at_is_a_filter() {
     check(&refused(Some(true)), &[], by_tcp, "unknown", Unknown);
     check(&refused(Some(false)), &[], by_icmp, "unknown", Unknown);
     check(&refused(None), &[], by_icmp, "unknown", Unknown);
-    for errno in ["EPERM", "EACCES"] {
-        check(&Observation::new(End::Client, "connect", errno, 5), &[], nothing, FIREWALL, Likely);
-        check(&Observation::new(End::Client, "socket", errno, 5), &[], nothing, "unknown", Unknown);
+    // Without an answer of its machine it is a route that is missing, or somebody on the way.
+    for errno in ["ENETUNREACH", "EHOSTUNREACH"] {
+        let unreachable = Observation { errno, ..refused(Some(true)) };
+        check(&unreachable, &[], by_icmp, FIREWALL, Likely);
+        check(&unreachable, &[], nothing, "unknown", Unknown);
+    }
+    for (phase, errno, limit, confidence) in [
+        ("connect", "EPERM", FIREWALL, Likely),
+        ("connect", "EACCES", "unknown", Unknown), // a route that prohibits
+        ("socket", "EPERM", "unknown", Unknown),
+        ("socket", "EACCES", "unknown", Unknown),
+    ] {
+        check(&Observation::new(End::Client, phase, errno, 5), &[], nothing, limit, confidence);
     }
 }
 
@@ -272,6 +368,16 @@ fn an_oom_kill_is_told_from_a_crash() {
     for how in ["signal: 11 (SIGSEGV) (core dumped)", "exit status: 1", "signal: 15 (SIGTERM)", "vanished"] {
         check(&Observation { cgroup: Some((&before, &killed)), ..died(how) }, &full, oom, "unknown", Unknown);
     }
+    // The client's death is told by the client's own figures.
+    let client = Observation {
+        ended: Ended::parse("signal: 9 (SIGKILL)"),
+        ..Observation::new(End::Client, "run", "died", 500)
+    };
+    let of_client = Observation { cgroup: Some((&before, &killed)), ..client.clone() };
+    check(&of_client, &bound, oom, memory, Confirmed);
+    check(&client, &bound, nothing, "unknown", Unknown);
+    let of_target = Observation { target: kill.target, ended: None, ..of_client };
+    check(&of_target, &bound, oom, "unknown", Unknown);
     let maps = |used| [("vm.max_map_count", 65_530, Some(used))];
     check(&died("signal: 6 (SIGABRT)"), &maps(65_529), nothing, "vm.max_map_count", Likely);
     check(&died("signal: 6 (SIGABRT)"), &maps(9_000), nothing, "unknown", Unknown);
@@ -387,6 +493,7 @@ fn what_the_target_answers_for_is_read_there() {
         (End::Client, "connect", "timeout", true),
         (End::Client, "verify", "ETIMEDOUT", true),
         (End::Client, "request", "ECONNRESET", true),
+        (End::Client, "verify", "closed", true),
         (End::Client, "connect", "ECONNREFUSED", true),
         (End::Client, "connect", "EADDRNOTAVAIL", false),
         (End::Client, "socket", "EMFILE", false),

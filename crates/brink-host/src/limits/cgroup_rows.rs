@@ -6,7 +6,7 @@ use std::path::Path;
 use super::advice::{self, Lift, Property};
 use super::{Binds, Figures, Group, Limit, Scope, Symptom};
 use crate::cgroup;
-use crate::proc_tree::ProcTree;
+use crate::proc_tree::{ProcTree, field};
 
 /// Version 1 has no word for "no limit" on memory but a number close to 2^63, rounded down to a
 /// page (`PAGE_COUNTER_MAX`, include/linux/page_counter.h).
@@ -41,7 +41,7 @@ pub(super) const MEMORY_ROW: Limit = Limit {
     binds: Binds::Both,
     scope: Scope::Shared,
     group: Group::Cgroup,
-    summary: "memory of a control group, kernel memory of its sockets and threads included, the tightest above",
+    summary: "memory of a control group, kernel memory of its sockets and threads included, page cache not, the tightest above",
     read: |tree| tightest(tree, &MEMORY_FILES),
     need: |need| need.bytes(),
     symptoms: &[
@@ -148,6 +148,8 @@ fn bound_of(
     let Some(value) = limit else { return Ok(None) };
     let used: Option<u64> =
         tree.read_absolute(&directory.join(used_file)).ok().and_then(|text| text.trim().parse().ok());
+    let cached = if controller.name == "memory" { page_cache(tree, directory, group.version) } else { 0 };
+    let used = used.map(|used| used.saturating_sub(cached));
     let mut note = if directory == group.directory {
         format!("of its control group {}", group.name_of(directory))
     } else {
@@ -159,11 +161,25 @@ fn bound_of(
     };
     if used.is_none() {
         note = format!("{note}; use cannot be read");
+    } else if cached > 0 {
+        note = format!("{note}; in use without {} MiB of page cache, which is given back", cached >> 20);
     }
     let headroom = value.saturating_sub(used.unwrap_or(0));
     let source = path.display().to_string();
     let figures = Figures { value: Some(value), used, source, note: Some(note), ..Figures::default() };
     Ok(Some(Bound { headroom, figures }))
+}
+
+/// Pages of files, in bytes: the kernel gives them back before it refuses or kills (admin-guide/cgroup-v2, memory.stat),
+/// as it does those that MemAvailable counts as free. 0 where it is not told.
+fn page_cache(tree: &ProcTree, directory: &Path, version: u8) -> u64 {
+    // Version 1 tells those of the groups below as totals.
+    let names = match version {
+        1 => ["total_inactive_file ", "total_active_file "],
+        _ => ["inactive_file ", "active_file "],
+    };
+    let Ok(text) = tree.read_absolute(&directory.join("memory.stat")) else { return 0 };
+    names.iter().filter_map(|name| field(&text, name)).fold(0, u64::saturating_add)
 }
 
 /// Whether a group above counts what the groups below it use. Version 1 lets memory leave that out
@@ -236,6 +252,44 @@ mod tests {
         assert_eq!((memory.value, memory.used), (Some(5_000_000), Some(4_000_000)));
         assert_eq!(memory.source, "/sys/fs/cgroup/memory/x/memory.limit_in_bytes");
         assert_eq!(memory.note.as_deref(), Some("of the control group /x, above its own, /x/y"));
+    }
+
+    #[test]
+    fn page_cache_is_not_in_use() {
+        let stat = "anon 5\ninactive_file 1000000\nactive_file 500000\ntotal_inactive_file 70000\ntotal_active_file 5000\n";
+        for (cgroup, mounts, files, used) in [
+            (
+                "0::/a\n",
+                MOUNT_V2,
+                [
+                    "sys/fs/cgroup/a/memory.max",
+                    "sys/fs/cgroup/a/memory.current",
+                    "sys/fs/cgroup/a/memory.stat",
+                ],
+                2_500_000,
+            ),
+            (
+                "4:memory:/a\n",
+                MOUNT_V1,
+                [
+                    "sys/fs/cgroup/memory/a/memory.limit_in_bytes",
+                    "sys/fs/cgroup/memory/a/memory.usage_in_bytes",
+                    "sys/fs/cgroup/memory/a/memory.stat",
+                ],
+                3_925_000,
+            ),
+        ] {
+            let (_dir, tree) = fixture(&[
+                ("proc/7/cgroup", cgroup),
+                ("proc/self/mountinfo", mounts),
+                (files[0], "5000000\n"),
+                (files[1], "4000000\n"),
+                (files[2], stat),
+            ]);
+            let memory = (MEMORY_ROW.read)(&tree);
+            assert_eq!((memory.value, memory.used), (Some(5_000_000), Some(used)));
+            assert!(memory.note.unwrap().contains("page cache"));
+        }
     }
 
     #[test]

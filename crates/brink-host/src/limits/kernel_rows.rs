@@ -1,14 +1,16 @@
 //! Limits of the kernel as a whole: files, watches, threads, process numbers, io_uring.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::OnceLock;
+
 use super::advice;
+use super::process_numbers;
 use super::rlimit_rows::{CAP_SYS_ADMIN, Rights};
 use super::{Binds, Figures, Group, Limit, MODE, Scope, Symptom};
 use crate::proc_tree::ProcTree;
 use crate::usage::ProcessSampler;
 
-/// Process numbers below this are not given out again after the first round:
-/// `RESERVED_PIDS` of kernel/pid.c.
-const RESERVED_PIDS: u64 = 300;
 const SPAWN: &[Symptom] = &[Symptom::allows("spawn", "EAGAIN")];
 pub(super) const NR_OPEN_ROW: Limit = Limit {
     name: "fs.nr_open",
@@ -19,7 +21,7 @@ pub(super) const NR_OPEN_ROW: Limit = Limit {
     summary: "the most that rlimit.nofile can be raised to",
     read: |tree| {
         let mut figures = sysctl(tree, "sys/fs/nr_open");
-        figures.used = ProcessSampler::in_tree(tree).fds();
+        figures.used = ProcessSampler::of_descriptors(tree).fds();
         figures
     },
     need: |need| Some(need.fds()),
@@ -54,7 +56,7 @@ pub(super) const THREADS_MAX_ROW: Limit = Limit {
     summary: "threads of the whole machine",
     read: |tree| {
         let mut figures = sysctl(tree, "sys/kernel/threads-max");
-        figures.used = threads_on_machine(tree);
+        figures.used = process_numbers::of_machine(tree);
         figures
     },
     need: |need| (need.threads_per_connection > 0 || need.beside.is_some()).then(|| need.threads()),
@@ -147,53 +149,84 @@ fn read_io_uring(tree: &ProcTree) -> Figures {
     Figures { note: Some(note.to_owned()), ..figures }
 }
 
-/// fs/file_table.c, alloc_empty_file: not enforced with CAP_SYS_ADMIN.
-fn read_file_max(tree: &ProcTree) -> Figures {
-    let mut figures = sysctl(tree, "sys/fs/file-max");
-    // file-nr: allocated, 0, maximum (proc_sys_fs(5)).
-    figures.used = tree.read("sys/fs/file-nr").and_then(|text| text.split_whitespace().next()?.parse().ok());
-    let Some(value) = figures.value else { return figures };
-    match Rights::of(tree) {
-        Some(rights) if rights.has(CAP_SYS_ADMIN) => {
-            figures.value = None;
-            figures.note = Some(format!("does not bind CAP_SYS_ADMIN (it is set to {value})"));
-        }
-        Some(_) => {}
-        None => {
-            figures.value = None;
-            figures.note = Some(format!("cannot tell whether it binds this process (it is set to {value})"));
+/// This process's own view of the machine's table of files, opened before there may be no file left to open.
+static OWN_FILE_TABLE: OnceLock<OwnFileTable> = OnceLock::new();
+
+struct OwnFileTable {
+    file_nr: File,
+    /// As it was when this was opened.
+    rights: Rights,
+}
+
+/// Opens what tells this process's use of fs.file-max when nothing can be opened any more: one descriptor, kept.
+pub(super) fn keep_file_table_open(tree: &ProcTree) {
+    if tree.pid().is_none() && OWN_FILE_TABLE.get().is_none() {
+        let opened = File::open(tree.path("sys/fs/file-nr")).ok().zip(Rights::of(tree));
+        if let Some((file_nr, rights)) = opened {
+            // Another thread's is as good.
+            let _kept = OWN_FILE_TABLE.set(OwnFileTable { file_nr, rights });
         }
     }
-    figures
 }
 
-/// Threads of the whole machine: after the slash in /proc/loadavg (fs/proc/loadavg.c, nr_threads).
-fn threads_on_machine(tree: &ProcTree) -> Option<u64> {
-    tree.read("loadavg")?.split_whitespace().nth(3)?.split_once('/')?.1.parse().ok()
+/// fs/file_table.c, alloc_empty_file: not enforced with CAP_SYS_ADMIN.
+fn read_file_max(tree: &ProcTree) -> Figures {
+    let source = "/proc/sys/fs/file-max and file-nr";
+    let own = OWN_FILE_TABLE.get().filter(|_| tree.pid().is_none());
+    // file-nr: allocated, 0, maximum (proc_sys_fs(5)).
+    let text = match own {
+        Some(own) => read_again(&own.file_nr),
+        None => tree.read("sys/fs/file-nr"),
+    };
+    let Some(text) = text else { return Figures::unknown(source, "cannot be read") };
+    let mut numbers = text.split_whitespace().map(|word| word.parse::<u64>().ok());
+    let (used, value) = (numbers.next().flatten(), numbers.nth(1).flatten());
+    let Some(set) = value else { return Figures::unknown(source, "not in the expected form") };
+    let has_right = |rights: &Rights| rights.has(CAP_SYS_ADMIN);
+    let exempt = match own {
+        Some(own) => Some(has_right(&own.rights)),
+        None => Rights::of(tree).as_ref().map(has_right),
+    };
+    let note = match exempt {
+        Some(false) => None,
+        Some(true) => Some(format!("does not bind CAP_SYS_ADMIN (it is set to {set})")),
+        None => Some(format!("cannot tell whether it binds this process (it is set to {set})")),
+    };
+    let value = value.filter(|_| exempt == Some(false));
+    Figures { value, used, source: source.to_owned(), note, ..Figures::default() }
 }
 
+/// A small file from its beginning.
+fn read_again(file: &File) -> Option<String> {
+    let mut text = [0; 128];
+    let len = file.read_at(&mut text, 0).ok()?;
+    Some(String::from_utf8_lossy(&text[..len]).into_owned())
+}
+
+/// A process in a namespace below takes a number here, too, and its own pid_max may be lower: only a process
+/// of that namespace can read it (kernel/pid_namespace.c, pidns_table_root_lookup).
 fn read_pid_max(tree: &ProcTree) -> Figures {
     let mut figures = sysctl(tree, "sys/kernel/pid_max");
     if figures.value.is_none() {
         return figures;
     }
-    match tree.shares_namespace("pid") {
-        Some(true) => {}
-        Some(false) => {
-            // Since Linux 6.14 each pid namespace has its own.
-            return Figures::unknown(figures.source, "the process is in another pid namespace");
+    let unchecked = match tree.shares_namespace("pid") {
+        Some(true) => "",
+        // Since Linux 6.14 each pid namespace has its own.
+        Some(false) => return Figures::unknown(figures.source, "the process is in another pid namespace"),
+        None => "; could not check that the process shares this pid namespace",
+    };
+    let note = match process_numbers::taken(tree) {
+        Ok(taken) => {
+            figures.used = Some(taken);
+            format!(
+                "in use: threads of this pid namespace, and {} numbers that are not given out again",
+                process_numbers::RESERVED
+            )
         }
-        None => figures.note = Some("could not check that the process shares this pid namespace".to_owned()),
-    }
-    figures.used = threads_on_machine(tree).map(|threads| {
-        // Threads with a low number are among the reserved ones already.
-        let low = (1..RESERVED_PIDS).filter(|pid| tree.path(&pid.to_string()).exists()).count() as u64;
-        threads.saturating_sub(low) + RESERVED_PIDS
-    });
-    if figures.used.is_some() && figures.note.is_none() {
-        figures.note =
-            Some("in use: threads of the machine, and 300 numbers that are not given out again".to_owned());
-    }
+        Err(why) => format!("use unknown: {why}"),
+    };
+    figures.note = Some(note + unchecked);
     figures
 }
 
@@ -227,7 +260,7 @@ mod tests {
         ] {
             let status = format!("Uid:\t0\t0\t0\t0\nCapEff:\t{capabilities}\n");
             let (_dir, tree) = fixture(&[
-                ("proc/sys/fs/file-max", "5000\n"),
+                ("proc/sys/fs/file-nr", "100\t0\t5000\n"),
                 ("proc/7/uid_map", map),
                 ("proc/7/status", &status),
             ]);
@@ -237,10 +270,10 @@ mod tests {
 
     #[test]
     fn files_know_their_use() {
-        let (_dir, tree) = fixture(&[
-            ("proc/sys/fs/file-max", "9223372036854775807\n"),
-            ("proc/sys/fs/file-nr", "447\t0\t9223372036854775807\n"),
-        ]);
+        keep_file_table_open(&ProcTree::own());
+        let own = (FILE_MAX_ROW.read)(&ProcTree::own());
+        assert!(own.used.is_some() && (own.value.is_some() || own.note.is_some()));
+        let (_dir, tree) = fixture(&[("proc/sys/fs/file-nr", "447\t0\t9223372036854775807\n")]);
         let unclear = (FILE_MAX_ROW.read)(&tree);
         assert!(unclear.used == Some(447) && unclear.value.is_none() && unclear.note.is_some());
     }

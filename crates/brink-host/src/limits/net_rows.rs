@@ -1,8 +1,7 @@
 //! Limits of the network stack. Most are per network namespace, and /proc/sys/net shows those of
-//! the reader, so a process in another namespace is unknown.
+//! the reader: a process in another namespace is unknown where that may not be joined.
 
 use super::advice::{self, Lift};
-use super::kernel_rows::sysctl;
 use super::{Binds, Figures, Group, Limit, MODE, Scope, Symptom};
 use crate::ports;
 use crate::proc_tree::ProcTree;
@@ -36,7 +35,12 @@ pub(super) const PORT_RANGE_ROW: Limit = Limit {
         Figures { value: Some(count), source: source.to_owned(), note: Some(note), ..Figures::default() }
     },
     need: |need| need.ports(),
-    symptoms: &[Symptom::names("connect", "EADDRNOTAVAIL"), Symptom::names("bind", "EADDRNOTAVAIL")],
+    // bind(2) with port 0 says EADDRINUSE when there is none left: so does a port that somebody has.
+    symptoms: &[
+        Symptom::names("connect", "EADDRNOTAVAIL"),
+        Symptom::names("bind", "EADDRNOTAVAIL"),
+        Symptom::allows("bind", "EADDRINUSE"),
+    ],
     fix: |lift| ports_fix(lift, advice::sysctl),
     lasting: |lift| ports_fix(lift, advice::sysctl_lasting),
 };
@@ -108,7 +112,7 @@ fn ports_fix(lift: &Lift<'_>, command: fn(&str, &str) -> String) -> String {
 fn read_syn_backlog(tree: &ProcTree) -> Figures {
     let figures = of_namespace(tree, "sys/net/ipv4/tcp_max_syn_backlog");
     let Some(set) = figures.value else { return figures };
-    match tree.number("sys/net/ipv4/tcp_syncookies") {
+    match tree.net_number("sys/net/ipv4/tcp_syncookies") {
         Some(0) => figures,
         Some(_) => {
             let note = Some(format!("does not bind with SYN cookies on (it is set to {set})"));
@@ -123,12 +127,11 @@ fn read_syn_backlog(tree: &ProcTree) -> Figures {
 
 /// One number under /proc/sys that each network namespace has for itself.
 pub(super) fn of_namespace(tree: &ProcTree, name: &str) -> Figures {
-    match namespace(tree) {
-        Ok(note) => {
-            let figures = sysctl(tree, name);
-            Figures { note: figures.note.or(note), ..figures }
-        }
-        Err(why) => Figures::unknown(format!("/proc/{name}"), why),
+    let source = format!("/proc/{name}");
+    match (namespace(tree), tree.net_number(name)) {
+        (Ok(note), Some(value)) => Figures { value: Some(value), source, note, ..Figures::default() },
+        (Ok(_), None) => Figures::unknown(source, "cannot be read"),
+        (Err(why), _) => Figures::unknown(source, why),
     }
 }
 
@@ -137,7 +140,10 @@ pub(super) fn of_namespace(tree: &ProcTree, name: &str) -> Figures {
 pub(super) fn namespace(tree: &ProcTree) -> Result<Option<String>, &'static str> {
     match tree.shares_namespace("net") {
         Some(true) => Ok(None),
-        Some(false) => Err("the process is in another network namespace"),
+        Some(false) if tree.read_net_sysctl("sys/net/ipv4/ip_local_port_range").is_some() => {
+            Ok(Some("of the process's network namespace, which is not this one".to_owned()))
+        }
+        Some(false) => Err("the process is in another network namespace, which may not be joined from here"),
         None => Ok(Some("could not check that the process shares this network namespace".to_owned())),
     }
 }

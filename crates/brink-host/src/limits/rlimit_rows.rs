@@ -42,7 +42,10 @@ pub(super) const NOFILE_ROW: Limit = Limit {
         } else {
             rlimit(tree, "Max open files")
         };
-        figures.used = sampler(tree).fds();
+        let sampler = ProcessSampler::of_descriptors(tree);
+        // The limit is on numbers: an inherited descriptor beyond it takes none of those below (getrlimit(2)).
+        let beyond = figures.hard.and_then(|hard| sampler.fds_from(hard)).unwrap_or(0);
+        figures.used = sampler.fds().map(|fds| fds.saturating_sub(beyond));
         figures
     },
     need: |need| Some(need.fds()),
@@ -152,10 +155,12 @@ impl Rights {
     /// (user_namespaces(7)). `None` where they cannot be told.
     pub(super) fn of(tree: &ProcTree) -> Option<Self> {
         let map = tree.read_process("uid_map")?;
-        if map.split_whitespace().collect::<Vec<_>>() != ["0", "0", "4294967295"] {
-            return Some(Self { is_root: false, capabilities: 0 });
-        }
         let status = tree.read_process("status")?;
+        if map.split_whitespace().collect::<Vec<_>>() != ["0", "0", "4294967295"] {
+            // Who is root outside as well is root of the machine, or of yet another namespace.
+            let may_be_root = field(&status, "Uid:")? == maps_root_to(&map)?;
+            return (!may_be_root).then_some(Self { is_root: false, capabilities: 0 });
+        }
         let hex = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
         Some(Self {
             is_root: field(&status, "Uid:")? == 0,
@@ -167,6 +172,19 @@ impl Rights {
     pub(super) fn has(&self, any: u64) -> bool {
         self.capabilities & any != 0
     }
+}
+
+/// The user that stands for the outer root, in a uid_map: lines of `first, first outside, count`. Beyond
+/// any user where none does.
+fn maps_root_to(map: &str) -> Option<u64> {
+    for line in map.lines() {
+        let mut numbers = line.split_whitespace().map(|word| word.parse::<u64>().ok());
+        let (first, outside, _count) = (numbers.next()??, numbers.next()??, numbers.next()??);
+        if outside == 0 {
+            return Some(first);
+        }
+    }
+    Some(u64::MAX)
 }
 
 /// io_uring_register(2): what it pins counts per user, and is not in `VmLck`, which counts mlock(2) alone.
@@ -216,36 +234,49 @@ fn read_nproc(tree: &ProcTree) -> Figures {
         ));
         return figures;
     }
-    figures.used = uid.and_then(|uid| threads_of(tree, uid));
-    figures.note = Some(if figures.used.is_some() {
-        "in use: threads of this real user that /proc shows; the kernel counts per user namespace".to_owned()
-    } else {
-        "use not counted: /proc cannot be listed, or holds too many processes".to_owned()
+    let used = uid.ok_or("its user is not known").and_then(|uid| threads_of(tree, uid));
+    figures.note = Some(match used {
+        Ok(_) => {
+            "in use: threads of this real user in this user namespace, as far as /proc shows them".to_owned()
+        }
+        Err(why) => format!("use unknown: {why}"),
     });
+    figures.used = used.ok();
     figures
 }
 
-/// Threads of all processes with this real uid.
-fn threads_of(tree: &ProcTree, uid: u64) -> Option<u64> {
+/// The machine's first user namespace, as /proc/PID/ns/user names it: `PROC_USER_INIT_INO` of include/linux/proc_ns.h.
+const FIRST_NAMESPACE: &str = "user:[4026531837]";
+
+/// Threads of all processes with this real uid. The kernel counts them per user namespace (user_namespaces(7)):
+/// those in another than the process are left out. From within one that is not the first, those outside may not be
+/// followed there, and may show the same user for want of a name.
+fn threads_of(tree: &ProcTree, uid: u64) -> Result<u64, &'static str> {
+    if tree.hides_processes() && uid != u64::from(rustix::process::getuid().as_raw()) {
+        return Err("/proc hides the processes of other users (hidepid)");
+    }
+    let pids = tree.pids();
+    if pids.is_empty() {
+        return Err("/proc cannot be listed");
+    }
+    if pids.len() > PROCESSES_MAX {
+        return Err("/proc holds too many processes");
+    }
+    let namespace = |one: &ProcTree| fs::read_link(one.process_path("ns/user")).ok();
+    let own = namespace(tree);
+    let is_first = own.as_ref().is_none_or(|own| own.as_os_str() == FIRST_NAMESPACE);
     let mut sum = 0_u64;
-    let mut processes = 0;
-    for entry in fs::read_dir(tree.path(".")).ok()? {
-        let entry = entry.ok()?;
-        if !entry.file_name().to_string_lossy().starts_with(|first: char| first.is_ascii_digit()) {
-            continue;
-        }
-        processes += 1;
-        if processes > PROCESSES_MAX {
-            return None;
-        }
+    for pid in pids {
+        let one = tree.with_pid(pid);
         // One that ended in the meantime has no threads.
-        let Ok(status) = fs::read(entry.path().join("status")) else { continue };
+        let Some(status) = one.read_process_bytes("status") else { continue };
         let status = String::from_utf8_lossy(&status);
-        if field(&status, "Uid:") == Some(uid) {
+        let is_here = || namespace(&one).map_or(is_first, |its| own.as_ref().is_none_or(|own| *own == its));
+        if field(&status, "Uid:") == Some(uid) && is_here() {
             sum += field(&status, "Threads:").unwrap_or(1); // a zombie still counts as one
         }
     }
-    Some(sum)
+    Ok(sum)
 }
 
 #[cfg(test)]
@@ -289,6 +320,27 @@ mod tests {
         ]);
         let figures = read_nproc(&tree);
         assert_eq!((figures.value, figures.hard, figures.used), (Some(50), Some(60), Some(34)));
+    }
+
+    #[test]
+    fn nproc_counts_those_of_its_user_namespace() {
+        use std::os::unix::fs::symlink;
+        let (own, other) = (status(1000, "0", 30), status(1000, "0", 4));
+        for (namespace, counted) in [(FIRST_NAMESPACE, 30 + 4 + 4), ("user:[4026532000]", 30 + 4)] {
+            let (dir, tree) = fixture(&[
+                ("proc/7/limits", LIMITS_FILE),
+                ("proc/7/uid_map", "0 0 4294967295\n"),
+                ("proc/7/status", &own),
+                ("proc/8/status", &other),
+                ("proc/9/status", &other),
+                ("proc/10/status", &other),
+            ]);
+            for (pid, of) in [(7, namespace), (8, namespace), (9, "user:[4026532999]")] {
+                std::fs::create_dir_all(dir.path().join(format!("proc/{pid}/ns"))).unwrap();
+                symlink(of, dir.path().join(format!("proc/{pid}/ns/user"))).unwrap();
+            }
+            assert_eq!(read_nproc(&tree).used, Some(counted), "{namespace}");
+        }
     }
 
     #[test]

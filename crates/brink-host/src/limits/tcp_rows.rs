@@ -2,7 +2,6 @@
 //! See tcp(7) and the kernel's networking/ip-sysctl and networking/nf_conntrack-sysctl.
 
 use super::advice;
-use super::kernel_rows::sysctl;
 use super::net_rows::{namespace, of_namespace};
 use super::{Binds, Figures, Group, Limit, Scope, Symptom};
 use crate::proc_tree::{ProcTree, page_bytes};
@@ -57,12 +56,15 @@ pub(super) const ORPHANS_ROW: Limit = Limit {
     group: Group::Network,
     summary: "sockets of the machine that no process holds any more and that still have bytes to send; one too many is reset",
     read: |tree| {
-        let mut figures = sysctl(tree, "sys/net/ipv4/tcp_max_orphans");
-        if figures.value.is_none() {
-            figures.note = Some(FIRST_NAMESPACE_ONLY.to_owned());
+        let used = sockstat_of_tcp(tree, "orphan");
+        let source = "/proc/sys/net/ipv4/tcp_max_orphans";
+        let set = tree.read_first_net_sysctl("sys/net/ipv4/tcp_max_orphans");
+        match set.and_then(|text| text.trim().parse().ok()) {
+            Some(value) => {
+                Figures { value: Some(value), used, source: source.to_owned(), ..Figures::default() }
+            }
+            None => Figures { used, ..Figures::unknown(source, FIRST_NAMESPACE_ONLY) },
         }
-        figures.used = sockstat_of_tcp(tree, "orphan");
-        figures
     },
     need: |_| None,
     // Seen through counters: TCPAbortOnMemory beside resets.
@@ -104,7 +106,7 @@ fn tcp_mem_triple(pages: u64) -> String {
 fn read_tcp_mem(tree: &ProcTree) -> Figures {
     let source = "/proc/sys/net/ipv4/tcp_mem, third value, and /proc/net/sockstat".to_owned();
     let used = sockstat_of_tcp(tree, "mem");
-    let Some(text) = tree.read("sys/net/ipv4/tcp_mem") else {
+    let Some(text) = tree.read_first_net_sysctl("sys/net/ipv4/tcp_mem") else {
         return Figures { used, ..Figures::unknown(source, FIRST_NAMESPACE_ONLY) };
     };
     let value = text.split_whitespace().nth(2).and_then(|word| word.parse().ok());
@@ -123,13 +125,13 @@ fn read_conntrack(tree: &ProcTree) -> Figures {
         Ok(note) => note,
         Err(why) => return Figures::unknown(source, why),
     };
-    let Some(set) = tree.number("sys/net/netfilter/nf_conntrack_max") else {
+    let Some(set) = tree.net_number("sys/net/netfilter/nf_conntrack_max") else {
         return Figures::unknown(
             source,
             "cannot be read: connection tracking is not loaded, or not in the expected form",
         );
     };
-    let used = tree.number("sys/net/netfilter/nf_conntrack_count");
+    let used = tree.net_number("sys/net/netfilter/nf_conntrack_count");
     let drops = conntrack(tree).drops;
     let (value, note) = match (used, drops.unwrap_or(0)) {
         (None, _) => {

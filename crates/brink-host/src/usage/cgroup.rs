@@ -1,7 +1,7 @@
 //! What the control groups of one process count. The groups are found once, so that they still
 //! tell after the process was killed. Must not say what a count means.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use brink_wire::control::CgroupUsage;
 
@@ -29,31 +29,36 @@ impl CgroupCounts {
         if self.pids.is_none() && self.memory.is_none() {
             return None;
         }
-        let memory = |file_v2: &str, name_v2: &str, file_v1: &str, name_v1: &str| {
-            let group = self.memory.as_ref()?;
-            match group.version {
-                1 => self.sum(group, file_v1, name_v1),
-                _ => self.sum(group, file_v2, name_v2),
-            }
-        };
+        let memory = self.memory.as_ref();
         Some(CgroupUsage {
             pid: self.pid,
             pids_refusals: self.pids.as_ref().and_then(|group| self.sum(group, "pids.events", "max ")),
-            memory_at_max: memory("memory.events", "max ", "memory.failcnt", ""),
-            oom_kills: memory("memory.events", "oom_kill ", "memory.oom_control", "oom_kill "),
+            memory_at_max: memory.and_then(|group| match group.version {
+                1 => self.sum(group, "memory.failcnt", ""),
+                _ => self.sum(group, "memory.events", "max "),
+            }),
+            // Counted where the killed process was: groups above count their other members, too.
+            oom_kills: memory.and_then(|group| match group.version {
+                1 => self.count(&group.directory, "memory.oom_control", "oom_kill "),
+                _ => self.count(&group.directory, "memory.events", "oom_kill "),
+            }),
         })
     }
 
     /// One number of a file, over the group and all above it. The root group has no such files.
     fn sum(&self, group: &Group, file: &str, name: &str) -> Option<u64> {
-        let numbers: Vec<u64> = group
-            .chain()
-            .filter_map(|directory| {
-                let path: PathBuf = directory.join(file);
-                field(&self.tree.read_absolute(&path).ok()?, name)
-            })
-            .collect();
-        (!numbers.is_empty()).then(|| numbers.iter().fold(0, |sum: u64, one| sum.saturating_add(*one)))
+        let numbers = group.chain().filter_map(|directory| self.count_here(directory, file, name));
+        numbers.reduce(u64::saturating_add)
+    }
+
+    /// What a group counts for its own limit. Version 2 has a file for that beside the one that counts those of
+    /// the groups below as well, which may be others than that of the process (admin-guide/cgroup-v2).
+    fn count_here(&self, directory: &Path, file: &str, name: &str) -> Option<u64> {
+        self.count(directory, &format!("{file}.local"), name).or_else(|| self.count(directory, file, name))
+    }
+
+    fn count(&self, directory: &Path, file: &str, name: &str) -> Option<u64> {
+        field(&self.tree.read_absolute(&directory.join(file)).ok()?, name)
     }
 }
 
@@ -83,6 +88,21 @@ mod tests {
         assert_eq!(counts.sample(), Some(expected));
         std::fs::remove_dir_all(dir.path().join("sys")).unwrap();
         assert_eq!(counts.sample(), Some(CgroupUsage { pid: 7, ..CgroupUsage::default() }));
+    }
+
+    #[test]
+    fn what_befell_others_under_a_group_above_is_left_out() {
+        let (_dir, tree) = fixture(&[
+            ("proc/7/cgroup", "0::/a/b\n"),
+            ("proc/self/mountinfo", "40 31 0:38 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"),
+            ("sys/fs/cgroup/a/pids.events", "max 30\n"),
+            ("sys/fs/cgroup/a/pids.events.local", "max 2\n"),
+            ("sys/fs/cgroup/a/memory.events", "max 50\noom_kill 9\n"),
+            ("sys/fs/cgroup/a/memory.events.local", "max 4\noom_kill 0\n"),
+            ("sys/fs/cgroup/a/b/memory.events", "max 3\noom_kill 0\n"),
+        ]);
+        let got = CgroupCounts::in_tree(&tree).sample().unwrap();
+        assert_eq!((got.pids_refusals, got.memory_at_max, got.oom_kills), (Some(2), Some(7), Some(0)));
     }
 
     #[test]

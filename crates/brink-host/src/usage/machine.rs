@@ -1,10 +1,13 @@
 //! The whole machine at one instant. Must not read anything per process.
 
+use std::fs::File;
+
 use brink_wire::control::MachineUsage;
 use rustix::param::clock_ticks_per_second;
 
 use super::cgroup::CgroupCounts;
 use super::network;
+use crate::net_namespace;
 use crate::proc_tree::{ProcTree, field};
 
 /// The machine now, as this process meets it.
@@ -16,8 +19,7 @@ use crate::proc_tree::{ProcTree, field};
 /// time already.
 #[must_use]
 pub fn machine() -> MachineUsage {
-    MachineSampler { tree: ProcTree::own(), cgroup: CgroupCounts::in_tree(&ProcTree::own()), hidden: false }
-        .sample()
+    MachineSampler::in_tree(ProcTree::own()).sample()
 }
 
 /// The machine as another process meets it: the counters of its network namespace and of its
@@ -26,8 +28,10 @@ pub fn machine() -> MachineUsage {
 pub struct MachineSampler {
     tree: ProcTree,
     cgroup: CgroupCounts,
-    /// It is in another network namespace, whose files go with it.
+    /// It is in another network namespace, whose files under /proc go with it.
     hidden: bool,
+    /// That namespace, which stays as long as this is open. `None`: the same, or it may not be opened.
+    namespace: Option<File>,
 }
 
 impl MachineSampler {
@@ -39,16 +43,23 @@ impl MachineSampler {
 
     fn in_tree(tree: ProcTree) -> Self {
         let hidden = tree.shares_namespace("net") == Some(false);
-        Self { cgroup: CgroupCounts::in_tree(&tree), tree, hidden }
+        let namespace = hidden.then(|| File::open(tree.process_path("ns/net")).ok()).flatten();
+        Self { cgroup: CgroupCounts::in_tree(&tree), tree, hidden, namespace }
     }
 
-    /// The machine now. After a process in another network namespace has ended, network figures are `None`.
+    /// The machine now. After a process in another network namespace has ended, network figures are `None`, unless
+    /// that may be joined.
     #[must_use]
     pub fn sample(&self) -> MachineUsage {
         let mut usage = MachineUsage::default();
         fill(&mut usage, &self.tree);
         if !self.hidden || self.tree.shares_namespace("net") == Some(false) {
             network::fill(&mut usage, &self.tree);
+        } else if let Some(namespace) = &self.namespace {
+            // Where it cannot be joined they stay unknown.
+            let _unjoined = net_namespace::within(namespace, || {
+                network::fill(&mut usage, &self.tree.of_this_thread());
+            });
         }
         usage.cgroup = self.cgroup.sample();
         usage

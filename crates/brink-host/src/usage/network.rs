@@ -64,6 +64,7 @@ pub(super) fn fill(usage: &mut MachineUsage, tree: &ProcTree) {
         usage.tcp_time_wait_overflows = count("TCPTimeWaitOverflow");
         usage.tcp_memory_pressures = count("TCPMemoryPressures");
         usage.tcp_prunes = count("PruneCalled");
+        usage.tcp_syn_retransmits = count("TCPSynRetrans");
     }
     if let Some(snmp) = tree.read_network("snmp") {
         usage.tcp_resets_sent = column(&snmp, "Tcp:", "OutRsts");

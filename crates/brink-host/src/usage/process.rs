@@ -64,6 +64,14 @@ impl ProcessSampler {
         }
     }
 
+    /// To count descriptors alone: it takes none itself, which would be in the count.
+    pub(crate) fn of_descriptors(tree: &ProcTree) -> Self {
+        let own = std::process::id();
+        let pid = tree.pid().unwrap_or(own);
+        let (fd_directory, tree) = (tree.process_path("fd"), tree.clone());
+        Self { pid, own: pid == own, tree, fd_directory, status: None, buffer: Vec::new() }
+    }
+
     fn new(tree: ProcTree, pid: u32, own: bool) -> Self {
         let status = File::open(tree.process_path("status")).ok();
         let fd_directory = tree.process_path("fd");
@@ -141,6 +149,15 @@ impl ProcessSampler {
         }
         // Listing its own descriptors takes one, which is in the list.
         Some((count - usize::from(self.own && count > 0)) as u64)
+    }
+
+    /// Descriptors of this number and above. `None` where there are too many to list, or they may not be listed.
+    pub(crate) fn fds_from(&self, first: u64) -> Option<u64> {
+        self.fds().filter(|&fds| fds <= FDS_LISTED_MAX as u64)?;
+        let numbers = fs::read_dir(&self.fd_directory).ok()?;
+        let number = |entry: fs::DirEntry| entry.file_name().to_str()?.parse::<u64>().ok();
+        let beyond = numbers.filter_map(|entry| number(entry.ok()?)).filter(|&number| number >= first);
+        Some(beyond.count() as u64)
     }
 
     fn cpu_s(&self) -> Option<f64> {

@@ -5,10 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use brink_host::classify::{Confidence, Ended, Observation, TargetState, classify};
+use brink_host::headroom::Headroom;
 use brink_host::limits::{self, End};
 use brink_host::usage::{MachineSampler, ProcessState, state};
 
 const ROLE: &str = "BRINK_TEST_CAUSE";
+/// Set where the role keeps a reserve as brink's own ends do, and is the client's.
+const RESERVE: &str = "BRINK_TEST_RESERVE";
 const STACK_BYTES: usize = 8 << 20;
 
 /// Makes threads until one is refused, and says which limit it was. `ROLE` holds the name expected.
@@ -17,9 +20,15 @@ fn acts_its_role() {
     let Ok(expected) = std::env::var(ROLE) else { return };
     let own = MachineSampler::of(std::process::id());
     let before = own.sample();
+    let room = room_for_threads(&expected);
     let (begun, begins) = std::sync::mpsc::channel();
     let mut count = 0;
+    let mut reserve = std::env::var_os(RESERVE).map(|_| Headroom::new().unwrap());
+    let end = if reserve.is_some() { End::Client } else { End::Target };
     let error = loop {
+        if let Some(Err(error)) = reserve.as_mut().map(|room| room.check(STACK_BYTES as u64, count)) {
+            break error;
+        }
         let builder = std::thread::Builder::new().stack_size(STACK_BYTES);
         let begun = begun.clone();
         let stay = move || {
@@ -42,17 +51,38 @@ fn acts_its_role() {
     let observation = Observation {
         stack_bytes: Some(STACK_BYTES as u64),
         cgroup: before.cgroup.as_ref().zip(after.cgroup.as_ref()),
-        ..Observation::new(End::Target, "spawn", &errno, count)
+        ..Observation::new(end, "spawn", &errno, count)
     };
     let got = classify(&observation, &readings, Some((&before, &after)));
     assert_eq!(got.limit_name(), expected, "{:#?}", got.evidence);
     assert_eq!(got.confidence, Confidence::Confirmed, "{:#?}", got.evidence);
     println!("{:#?}", got.evidence);
+    if let Some(room) = room {
+        let off = room.abs_diff(count);
+        println!("{expected}: {room} threads predicted, {count} made");
+        assert!(off <= 3 || off * 100 <= room, "{expected}: {room} threads predicted, {count} made");
+    }
+}
+
+/// Threads that a limit leaves room for, where it counts threads.
+fn room_for_threads(name: &str) -> Option<u64> {
+    let row = limits::find(name).filter(|row| row.unit == "threads")?;
+    let readings = limits::read(std::process::id());
+    row.headroom(readings.iter().find(|reading| reading.name == name)?)
 }
 
 /// Whether the role was played to its end, with these words of a shell before it.
 fn play(shell: &str, expected: &str) -> bool {
-    let status = Command::new("sh")
+    play_by("sh", &[], shell, expected)
+}
+
+/// The same, where the shell is started by a program.
+fn play_by(program: &str, arguments: &[&str], shell: &str, expected: &str) -> bool {
+    let mut command = Command::new(program);
+    if program != "sh" {
+        command.args(arguments).arg("sh");
+    }
+    let status = command
         .arg("-c")
         .arg(format!("{shell} && exec \"$0\" --exact causes::acts_its_role --nocapture"))
         .arg(std::env::current_exe().unwrap())
@@ -66,6 +96,57 @@ fn play(shell: &str, expected: &str) -> bool {
 #[test]
 fn address_space_that_is_used_up_is_named() {
     assert!(play("ulimit -Sv 2000000", "rlimit.as"));
+    assert!(play(&format!("ulimit -Sv 2000000 && export {RESERVE}=1"), "rlimit.as"));
+}
+
+/// Whether such a program can be run here, with these arguments.
+fn can(program: &str, arguments: &[&str]) -> bool {
+    let mut command = Command::new(program);
+    let status = command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
+}
+
+#[test]
+fn process_numbers_of_a_namespace_are_named_and_reckoned() {
+    const UNSHARE: [&str; 6] =
+        ["--user", "--map-root-user", "--pid", "--mount-proc", "--fork", "--kill-child"];
+    let own_bound = "echo 900 > /proc/sys/kernel/pid_max";
+    let probe = [&UNSHARE[..], &["sh", "-c", own_bound]].concat();
+    let machine = || fs::read_to_string("/proc/sys/kernel/pid_max").unwrap();
+    let before = machine();
+    if !can("unshare", &probe) || machine() != before {
+        eprintln!(
+            "skipped: no pid namespace with a pid_max of its own can be made here (Linux 6.14, unshare(1))"
+        );
+        return;
+    }
+    // In the first round of numbers, and after it.
+    assert!(play_by("unshare", &UNSHARE, own_bound, "kernel.pid_max"));
+    let wrapped = format!(
+        "{own_bound} && for i in 1 2 3 4 5 6 7 8 9 10; do for j in $(seq 70); do /bin/true; done; done"
+    );
+    assert!(play_by("unshare", &UNSHARE, &wrapped, "kernel.pid_max"));
+}
+
+#[test]
+fn threads_of_a_user_are_named_and_reckoned() {
+    const NOBODY: [&str; 2] = ["--reuid=65534", "--clear-groups"];
+    let bound = "prlimit --pid $$ --nproc=150:150";
+    if !rustix::process::geteuid().is_root() {
+        // The count of a user namespace of its own, in which nobody else comes and goes.
+        match can("unshare", &["--user", "true"]) {
+            true => assert!(play_by("unshare", &["--user"], bound, "rlimit.nproc")),
+            false => eprintln!("skipped: no user namespace can be made here"),
+        }
+        return;
+    }
+    let program = std::env::current_exe().unwrap();
+    let probe = [NOBODY[0], NOBODY[1], program.to_str().unwrap(), "--exact", "no::such::test"];
+    if !can("setpriv", &probe) {
+        eprintln!("skipped: root is not bound, and no other user can be had here (setpriv(1))");
+        return;
+    }
+    assert!(play_by("setpriv", &NOBODY, bound, "rlimit.nproc"));
 }
 
 /// A group and one within it, which go when the value does.
@@ -105,6 +186,63 @@ fn threads_of_a_control_group_above_are_named() {
     assert!(play(&format!("echo $$ > {}", procs.display()), "cgroup.pids.max"));
     drop(groups);
     assert!(!procs.exists());
+}
+
+/// A shell in namespaces of its own that has said a line, and ends when its input does.
+struct Elsewhere(std::process::Child);
+
+impl Elsewhere {
+    /// `None` where such namespaces cannot be made. `first` is done before it says so.
+    fn start(arguments: &[&str], first: &str) -> Option<Self> {
+        let mut child = Command::new("unshare")
+            .args(["--user", "--map-root-user"])
+            .args(arguments)
+            .args(["sh", "-c", &format!("{first} && echo in && read line")])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()?;
+        let mut said = String::new();
+        let _ended =
+            std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.take()?), &mut said);
+        let mut made = Self(child);
+        if said == "in\n" {
+            return Some(made);
+        }
+        made.end();
+        None
+    }
+
+    fn end(&mut self) {
+        drop(self.0.stdin.take());
+        self.0.wait().unwrap();
+    }
+}
+
+#[test]
+fn the_figures_of_another_network_namespace_are_its_own_or_unknown() {
+    let set = "echo 77 > /proc/sys/net/core/somaxconn && echo '40000 40099' > /proc/sys/net/ipv4/ip_local_port_range";
+    let Some(mut elsewhere) = Elsewhere::start(&["--net"], set) else {
+        eprintln!("skipped: no network namespace can be made here");
+        return;
+    };
+    let pid = elsewhere.0.id();
+    let is_root = rustix::process::geteuid().is_root();
+    let readings = limits::read(pid);
+    for (name, own) in [("net.core.somaxconn", 77), ("net.ipv4.ip_local_port_range", 100)] {
+        let reading = readings.iter().find(|one| one.name == name).unwrap();
+        assert!(reading.value == Some(own) || (reading.value.is_none() && !is_root), "{reading:?}");
+        assert!(reading.note.is_some());
+    }
+    let sampler = MachineSampler::of(pid);
+    let before = sampler.sample();
+    assert_eq!((before.listen_overflows, before.tcp_in_use), (Some(0), Some(0)));
+    elsewhere.end();
+    let after = sampler.sample();
+    assert!(after.listen_overflows == before.listen_overflows || !is_root, "{after:?}");
+    assert!(matches!(after.tcp_in_use, None | Some(0)), "never those of this namespace");
+    assert_eq!(after.cgroup.map(|group| group.pid), before.cgroup.map(|_| pid));
 }
 
 #[test]
@@ -233,14 +371,17 @@ fn an_oom_kill_in_a_control_group_is_told() {
     let how = child.wait().unwrap().to_string();
     let after = sampler.sample();
     drop(groups);
-    let observation = Observation {
+    let died = |end| Observation {
         cgroup: before.cgroup.as_ref().zip(after.cgroup.as_ref()),
-        target: TargetState { ended: Ended::parse(&how), ..TargetState::default() },
-        ..Observation::new(End::Target, "worker", "died", 0)
+        ended: Ended::parse(&how),
+        ..Observation::new(end, "worker", "died", 0)
     };
-    let got = classify(&observation, &readings, Some((&before, &after)));
-    assert_eq!((got.limit, got.limit_value), (Some("cgroup.memory.max"), Some(BOUND)), "{how}: {got:#?}");
-    assert_eq!(got.confidence, Confidence::Confirmed, "{got:#?}");
+    for end in [End::Client, End::Target] {
+        let got = classify(&died(end), &readings, Some((&before, &after)));
+        assert_eq!((got.limit, got.limit_value), (Some("cgroup.memory.max"), Some(BOUND)), "{how}: {got:#?}");
+        assert_eq!(got.confidence, Confidence::Confirmed, "{got:#?}");
+    }
+    let observation = died(End::Target);
     // Without the kernel's count it is anybody's signal.
     let got = classify(&observation, &readings, Some((&after, &after)));
     assert_eq!(got.limit, Some("cgroup.memory.max"), "the group's own count tells");

@@ -20,6 +20,9 @@ fn acts_its_role() {
     assert_eq!(rlimit::nofile(), (hard, hard));
     assert_eq!(rlimit::raise_nofile().unwrap(), None, "nothing left to raise");
 
+    let nofile =
+        || limits::read(std::process::id()).into_iter().find(|one| one.name == "rlimit.nofile").unwrap();
+    let room = nofile().used.and_then(|used| Some(hard? - used));
     let mut held = Vec::new();
     let error = loop {
         match std::fs::File::open("/dev/null") {
@@ -29,6 +32,7 @@ fn acts_its_role() {
     };
     let errno = brink_host::errno::name(&error);
     assert_eq!(errno, "EMFILE");
+    assert!(room.is_none_or(|room| room == held.len() as u64), "{room:?} expected, {} opened", held.len());
     // Full to the last one: files of /proc can no longer be opened, and it must be told all the same.
     let readings = limits::read(std::process::id());
     let observation = Observation::new(End::Client, "socket", &errno, held.len() as u64);

@@ -5,5 +5,6 @@
 mod causes;
 mod descent;
 mod descriptors;
+mod foreign;
 mod parent;
 mod sockets;

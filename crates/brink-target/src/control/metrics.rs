@@ -30,6 +30,10 @@ pub(super) fn render(usage: &TargetUsage) -> String {
     ] {
         push(&mut out, format_args!("# TYPE {name} {kind}\n{name} {value}\n"));
     }
+    if let Some(waiting) = usage.accept_queue {
+        let name = "brink_target_accept_queue";
+        push(&mut out, format_args!("# TYPE {name} gauge\n{name} {waiting}\n"));
+    }
     for (name, kind, read) in OF_PROCESSES {
         let values: Vec<_> = usage.processes.iter().filter_map(|p| Some((p.pid, read(p)?))).collect();
         if values.is_empty() {

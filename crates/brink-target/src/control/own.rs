@@ -1,7 +1,9 @@
 //! What one serving process tells of itself.
 
-use std::sync::{Mutex, PoisonError};
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use brink_host::socket;
 use brink_host::usage::ProcessSampler;
 use brink_wire::control::{Info, LimitReading, Machine, Ready, TargetUsage};
 
@@ -18,19 +20,36 @@ pub(crate) struct OwnProcess {
     work: Work,
     machine: Machine,
     counters: Counters,
+    /// Held by the model alone, so that they close when it ends.
+    listeners: Vec<Weak<TcpListener>>,
     sampler: Mutex<ProcessSampler>,
 }
 
 impl OwnProcess {
-    pub(crate) fn new(options: &Options, ready: &Ready, counters: &Counters, work: Work) -> Self {
+    pub(crate) fn new(
+        options: &Options,
+        ready: &Ready,
+        counters: &Counters,
+        work: Work,
+        listeners: &[Arc<TcpListener>],
+    ) -> Self {
         Self {
             options: options.clone(),
             ready: ready.clone(),
             work,
             machine: brink_host::machine::read(),
             counters: counters.clone(),
+            listeners: listeners.iter().map(Arc::downgrade).collect(),
             sampler: Mutex::new(ProcessSampler::own()),
         }
+    }
+}
+
+impl OwnProcess {
+    /// The longest of its listeners. `None`: it does not listen any more.
+    fn accept_queue(&self) -> Option<u64> {
+        let listeners = self.listeners.iter().filter_map(Weak::upgrade);
+        listeners.filter_map(|one| Some(socket::accept_queue(&*one).ok()?.waiting)).max()
     }
 }
 
@@ -57,8 +76,14 @@ impl Answers for OwnProcess {
         let counters = self.counters.read();
         process.live = Some(counters.live);
         process.requests = Some(counters.requests);
-        let machine = brink_host::usage::machine();
-        TargetUsage { processes: vec![process], machine, counters, dead_workers: Vec::new() }
+        process.accept_queue = self.accept_queue();
+        TargetUsage {
+            machine: brink_host::usage::machine(),
+            accept_queue: process.accept_queue,
+            processes: vec![process],
+            counters,
+            dead_workers: Vec::new(),
+        }
     }
 
     fn limits(&self) -> Vec<LimitReading> {

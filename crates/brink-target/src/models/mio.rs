@@ -97,7 +97,7 @@ enum Accepting {
 }
 
 impl Worker {
-    fn new(listener: TcpListener, shard: usize, context: &Arc<Context>) -> io::Result<Self> {
+    fn new(listener: Arc<TcpListener>, shard: usize, context: &Arc<Context>) -> io::Result<Self> {
         let poll = Poll::new()?;
         let desk = Desk::new(Arc::clone(context), shard)?;
         let acceptor = Acceptor::new(listener, Sockets::Nonblocking, context.counters.clone())?;

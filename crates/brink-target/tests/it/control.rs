@@ -32,6 +32,8 @@ fn tells_what_it_is_and_does() {
         assert_eq!((usage.processes[0].live, usage.processes[0].requests), (Some(1), Some(1)));
         assert!(usage.processes[0].user_bytes.unwrap() > 0);
         assert!(usage.processes[0].fds.unwrap() > 0);
+        // Whoever was answered does not wait any more.
+        assert_eq!((usage.accept_queue, usage.processes[0].accept_queue), (Some(0), Some(0)));
 
         let limits: Vec<LimitReading> = serde_json::from_str(&http.get("/v1/limits")).unwrap();
         assert!(limits.iter().any(|limit| limit.name == "rlimit.nofile"), "{limits:?}");

@@ -45,7 +45,8 @@ impl Answers for Desk {
     fn usage(&self) -> TargetUsage {
         let (processes, counters) = self.crew.ask();
         let machine = brink_host::usage::machine();
-        TargetUsage { processes, machine, counters, dead_workers: self.crew.dead() }
+        let accept_queue = processes.iter().filter_map(|process| process.accept_queue).max();
+        TargetUsage { processes, machine, accept_queue, counters, dead_workers: self.crew.dead() }
     }
 
     /// Those of the worker that holds most, which meets a limit of a process first.
