@@ -1,5 +1,6 @@
 //! The subcommands, one file each.
 
+pub mod limits;
 pub mod load;
 pub mod plan;
 pub mod report;

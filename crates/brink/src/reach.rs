@@ -15,7 +15,7 @@ use crate::plan;
 use crate::target_process::{self, Ending, TargetProcess};
 
 /// How long a control plane that must be there may take to answer, on a machine that is busy.
-const CONTROL_WITHIN: Duration = Duration::from_secs(5);
+pub const CONTROL_WITHIN: Duration = Duration::from_secs(5);
 /// How long one that may not be there is waited for.
 const GUESS_WITHIN: Duration = Duration::from_secs(2);
 
@@ -198,7 +198,11 @@ fn running(
     Ok(Reached { address: at, control, info, sampled: None, facts, remark, process: None })
 }
 
-fn resolve(flag: &str, address: &str) -> Result<SocketAddr, String> {
+/// An address as typed, IPv4 before IPv6.
+///
+/// # Errors
+/// One line that names the flag.
+pub fn resolve(flag: &str, address: &str) -> Result<SocketAddr, String> {
     let all: Vec<_> = address
         .to_socket_addrs()
         .map_err(|error| {
@@ -212,7 +216,7 @@ fn resolve(flag: &str, address: &str) -> Result<SocketAddr, String> {
 }
 
 /// Fills in what only the target itself could say.
-fn complete(case: &mut Case, info: &Info) {
+pub fn complete(case: &mut Case, info: &Info) {
     let target = &mut case.target;
     let unnamed = matches!(&target.origin, Origin::Address { address, .. } if *address == target.label);
     if unnamed {

@@ -10,7 +10,7 @@ use crate::assemble::{Context, Measured};
 use crate::ends::{Ends, Look, Sampling, lock};
 use crate::options;
 use crate::plan;
-use crate::preflight::{self, Forecast};
+use crate::preflight::{self, Standing, Surroundings};
 use crate::progress::Snapshot;
 use crate::reach::{self, Permission, Reached};
 use crate::target_process::Ending;
@@ -77,9 +77,9 @@ pub fn run(
     let began = Instant::now();
     let mut context = context(&case);
     let client_limits = context.client.limits.clone();
-    let before = preflight::check(&case, &client_limits, None);
+    let cpus = context.client.machine.cpus_allowed.len() as u32;
+    let before = preflight::check(&case, &Surroundings::before(&case, &client_limits, cpus));
     context.predicted.clone_from(&before.predicted);
-    let mut forecast = before.clone();
     if let Some(why) = before.short.filter(|_| settings.preflight) {
         return Err(NotRun::Refused(Box::new(context), why));
     }
@@ -94,9 +94,9 @@ pub fn run(
     context.case = case;
     if let Some(facts) = &reached.facts {
         context.target = Some(facts.clone());
-        let after = preflight::check(&context.case, &client_limits, Some(&facts.limits));
+        let after =
+            preflight::check(&context.case, &of_running(&context, &reached, &client_limits, &facts.limits));
         context.predicted.clone_from(&after.predicted);
-        forecast.fixes.clone_from(&after.fixes);
         if let Some(why) = after.short.filter(|_| settings.preflight) {
             return Err(NotRun::Refused(Box::new(context), why));
         }
@@ -116,7 +116,7 @@ pub fn run(
         Ok(waits) => context.target_waits = waits,
         Err(why) => return Err(NotRun::Unreachable(Box::new(context), why)),
     }
-    measure(context, reached, &options, settings, Beginning { at: began, forecast }, on_snapshot)
+    measure(context, reached, &options, settings, began, on_snapshot)
 }
 
 /// What is known of a case before it runs.
@@ -156,18 +156,31 @@ fn probe(case: &Case, options: &LoadOptions, reached: &mut Reached) -> Result<bo
     }
 }
 
-/// When the case began, and what was said of it then.
-struct Beginning {
-    at: Instant,
-    forecast: Forecast,
+/// What a forecast is made of once the target runs.
+fn of_running<'a>(
+    context: &Context,
+    reached: &'a Reached,
+    client: &'a [LimitReading],
+    target: &'a [LimitReading],
+) -> Surroundings<'a> {
+    let pid = reached.sampled.or(reached.info.as_ref().and_then(|info| info.ready.workers.first().copied()));
+    let shares_machine = context.shared_machine();
+    Surroundings {
+        client: Standing { readings: client, is_running: true },
+        target: Some(Standing { readings: target, is_running: true }),
+        info: reached.info.as_ref(),
+        shares_machine,
+        shares_user: pid.filter(|_| shares_machine == Some(true)).and_then(brink_host::limits::shares_user),
+        ..Surroundings::before(&context.case, client, context.client.machine.cpus_allowed.len() as u32)
+    }
 }
 
 fn measure(
-    context: Context,
+    mut context: Context,
     mut reached: Reached,
     options: &LoadOptions,
     settings: &Settings,
-    beginning: Beginning,
+    began: Instant,
     on_snapshot: impl FnMut(&Snapshot) + Send + 'static,
 ) -> Result<CaseResult, NotRun> {
     let broken = |context, what: &str, error: &dyn std::fmt::Display| {
@@ -178,7 +191,6 @@ fn measure(
         return Err(NotRun::Broken(Box::new(context), why));
     };
     let live = Arc::new(LiveCounters::new(engine.workers(options)));
-    let Beginning { at: began, forecast } = beginning;
     let same_machine = context.shared_machine() == Some(true);
     let mut ends = Ends::new(began, Arc::clone(&live), reached.watch(), same_machine);
     let machine_before = ends.look().of_target_machine(same_machine);
@@ -187,6 +199,15 @@ fn measure(
         Ok(sampling) => sampling,
         Err(error) => return Err(broken(context, "cannot start sampling", &error)),
     };
+    let standing = sampling.with_ends(limits_of);
+    let ports = brink_host::connections::towards(reached.address);
+    let around = Surroundings {
+        ports: ports.as_deref(),
+        listening_ports: brink_host::connections::ephemeral_ports_listened_on(),
+        ..of_running(&context, &reached, &standing.client, &standing.target)
+    };
+    let now = preflight::check(&context.case, &around);
+    context.predicted.clone_from(&now.predicted);
     let mut watcher = Watcher { sampling: &sampling, plateaus: Vec::new(), opened: None };
     let ran = brink_client::run(engine, options, &settings.stop, &live, &mut watcher);
     let (plateaus, opened) = (watcher.plateaus, watcher.opened);
@@ -223,7 +244,7 @@ fn measure(
         stack_bytes: preflight::stack_bytes(&context.case.target),
         pool_workers: preflight::workers_of_pool(&context.case.target),
         processes: context.case.target.processes.into(),
-        fixes: forecast.fixes,
+        fixes: now.fixes.into_iter().map(|fix| (fix.end, fix.limit, fix.live)).collect(),
         address_pairs: options.sources.len().max(1) as u64,
         backlog,
         connections: options.connections,

@@ -16,10 +16,11 @@ use brink_results::{answer, report, store};
 use crate::cli::{Format, SweepArgs};
 use crate::command;
 use crate::exit::{Code, Failure};
+use crate::preflight::{self, Surroundings};
 use crate::progress::{Progress, Snapshot};
+use crate::run;
 use crate::signals::{self, Caught};
 use crate::stderr;
-use crate::{preflight, run};
 
 /// Runs a sweep file.
 ///
@@ -169,9 +170,10 @@ fn pass_on(signal: i32, pid: u32) {
 /// Before anything runs: which cases a limit will refuse, and what lifts it.
 fn forecast(plan: &Plan) -> Vec<String> {
     let limits = brink_host::limits::read(std::process::id());
+    let cpus = brink_host::cpus::allowed().map_or(1, |cpus| cpus.len() as u32);
     let mut lines = Vec::new();
     for case in &plan.cases {
-        if let Some(why) = preflight::check(case, &limits, None).short {
+        if let Some(why) = preflight::check(case, &Surroundings::before(case, &limits, cpus)).short {
             lines.push(format!("{} will not run: {why}", case.name));
         }
     }
