@@ -37,7 +37,7 @@ async def main():
     ip, port = options.listen.rsplit(":", 1)
     server = await asyncio.start_server(serve, ip, int(port), backlog=4096)
     ip, port = server.sockets[0].getsockname()[:2]
-    print(json.dumps({"address": f"{ip}:{port}"}), flush=True)
+    print(json.dumps({"address": f"{ip}:{port}", "pid": os.getpid()}), flush=True)
     await server.serve_forever()
 
 

@@ -13,6 +13,8 @@ if [[ -z ${BRINK:-} || -z ${DRILL_WORK:-} || -z ${DRILL_TAG:-} || -z ${DRILL_ROO
 fi
 drills_dir=$DRILL_ROOT/scripts/drills
 tool=$drills_dir/tool.py
+# shellcheck source-path=SCRIPTDIR source=journal.sh
+. "$drills_dir/journal.sh"
 cd "$DRILL_WORK"
 export PYTHONDONTWRITEBYTECODE=1
 
@@ -48,16 +50,6 @@ need() { # root | netns | PROGRAM ...
 }
 
 # ---- processes ---------------------------------------------------------------------------------
-
-# Clock ticks since boot at which a process began, proc_pid_stat(5); empty if there is none.
-started_at() {
-    local line
-    { read -r line <"/proc/$1/stat"; } 2>/dev/null || return 0
-    line=${line##*) }
-    # shellcheck disable=SC2086 # fields of a line
-    set -- $line
-    echo "${20}"
-}
 
 # Clock ticks of CPU time that a process used, user and system.
 cpu_ticks() {
@@ -108,11 +100,13 @@ bg() { # NAME PROGRAM ...
 run() { # SECONDS NAME PROGRAM ...
     local seconds=$1 name=$2
     shift 2
+    local began=$SECONDS
     echo "+ $*"
     RC=0
     timeout --foreground --kill-after=3 "$seconds" "$@" >"$name.out" 2>"$name.err" </dev/null || RC=$?
     sed "s/^/    $name: /" "$name.err" | tail -n 6
-    if [[ $RC == 124 || $RC == 137 ]]; then fail "$name: did not end within $seconds s"; fi
+    # 137 is also what somebody else's SIGKILL looks like.
+    if [[ $RC == 124 ]] || ((RC == 137 && SECONDS - began >= seconds)); then fail "$name: did not end within $seconds s"; fi
     if grep -q panicked "$name.err"; then fail "$name: panicked: $(grep -m1 panicked "$name.err")"; fi
 }
 
@@ -251,13 +245,45 @@ two_namespaces() {
 in_a() { ip netns exec "$NS_A" "$@"; }
 in_b() { ip netns exec "$NS_B" "$@"; }
 
+# ---- the machine -------------------------------------------------------------------------------
+
+MACHINE_IS_MINE=
+
+# Sets a sysctl of the whole machine, for as short a time as can be. Only one drill of the machine does so at a time.
+set_machine() { # NAME VALUE
+    local file old
+    file=$(sysctl_file "$1")
+    is_machine_sysctl "$1" || fail "$1 is not among those that journal.sh puts back"
+    [[ -e $file ]] || fail "prerequisite missing: $1"
+    if [[ -z $MACHINE_IS_MINE ]]; then
+        [[ -w $(dirname "$MACHINE_JOURNAL") ]] || fail "prerequisite missing: the right to write $MACHINE_JOURNAL"
+        wait_for 60 "another drill that has changed the machine ($MACHINE_JOURNAL)" take_machine
+        MACHINE_IS_MINE=1
+    fi
+    old=$(<"$file")
+    echo "sysctl $1 $old" >>"$MACHINE_JOURNAL"
+    echo "+ $1 = $2 (was $old)"
+    echo "$2" >"$file" || fail "prerequisite missing: the right to set $1"
+    [[ $(<"$file") == "$2" ]] || fail "$1 is $(<"$file") after it was set to $2"
+}
+
+give_back_machine() {
+    if [[ -n $MACHINE_IS_MINE ]]; then
+        undo_machine || echo "FAIL: the machine's sysctls are not put back; $MACHINE_JOURNAL says what they were"
+        MACHINE_IS_MINE=
+    fi
+}
+
 # ---- the end -----------------------------------------------------------------------------------
 
 cleanup() {
     local code=$? pid ns
     trap '' INT TERM
     set +e
+    # What the whole machine suffers from goes first.
+    give_back_machine
     for pid in "${started[@]}"; do end "$pid"; done
+    undo_groups "$DRILL_WORK/changes"
     for ns in "$NS_A" "$NS_B"; do
         [[ -e /run/netns/$ns ]] || continue
         # Nobody but this drill knows the namespace.

@@ -93,6 +93,30 @@ fn towards_in(tree: &ProcTree, destination: SocketAddr) -> Option<Vec<PairUse>> 
     Some(pairs)
 }
 
+/// Ephemeral ports that anybody listens on, at whatever address: connect(2) passes over a port that was bound by
+/// number, or for listening, also where the address is another (net/ipv4/inet_hashtables.c, __inet_hash_connect).
+/// Of this thread's network namespace. `None`: the tables or the range cannot be read.
+#[must_use]
+pub fn ephemeral_ports_listened_on() -> Option<u64> {
+    listened_on_in(&ProcTree::own())
+}
+
+fn listened_on_in(tree: &ProcTree) -> Option<u64> {
+    let (low, high) = ports::range_in(tree)?;
+    let reserved = ports::reserved_in(tree);
+    let mut found = Vec::new();
+    each_socket(tree, |socket| {
+        let port = socket.local.port();
+        if socket.state == LISTEN && (low..=high).contains(&port) && reserved.binary_search(&port).is_err() {
+            found.push(port);
+        }
+        socket.state == LISTEN
+    })?;
+    found.sort_unstable();
+    found.dedup();
+    Some(found.len() as u64)
+}
+
 /// net.ipv4.tcp_tw_reuse, which needs timestamps to be of effect.
 fn time_wait_reuse(tree: &ProcTree) -> Option<u64> {
     let mode = tree.net_number("sys/net/ipv4/tcp_tw_reuse")?;
@@ -257,6 +281,29 @@ mod tests {
             assert_eq!((two.open, two.time_wait, pairs.len()), (2, 0, 2));
             assert!(pairs[0].ports_taken() >= pairs[1].ports_taken());
         }
+    }
+
+    #[test]
+    fn a_port_that_is_listened_on_counts_once() {
+        let tcp = [
+            HEADING.to_owned(),
+            line("127.0.0.1:40000", "0.0.0.0:0", LISTEN, 0),
+            line("127.0.0.2:40000", "0.0.0.0:0", LISTEN, 0),
+            line("127.0.0.1:40001", "0.0.0.0:0", LISTEN, 0),
+            line("127.0.0.1:40009", "0.0.0.0:0", LISTEN, 0), // reserved
+            line("127.0.0.1:7000", "0.0.0.0:0", LISTEN, 0),
+            line("127.0.0.1:40002", "127.0.0.1:7000", 1, 0),
+            "never read\n".to_owned(),
+        ]
+        .concat();
+        let (_dir, tree) = fixture(&[
+            ("proc/net/tcp", &tcp),
+            ("proc/sys/net/ipv4/ip_local_port_range", "40000 40009\n"),
+            ("proc/sys/net/ipv4/ip_local_reserved_ports", "40009\n"),
+        ]);
+        assert_eq!(listened_on_in(&tree), Some(2));
+        let (_dir, tree) = fixture(&[("proc/net/tcp", &tcp)]);
+        assert_eq!(listened_on_in(&tree), None, "without a range");
     }
 
     #[test]

@@ -13,14 +13,20 @@ mod net_rows;
 mod predict;
 mod process_numbers;
 mod rlimit_rows;
+mod sharing;
 mod target_rows;
 mod tcp_rows;
+mod thread_cost;
 
 pub use advice::Lift;
 pub use brink_wire::control::LimitReading;
 pub(crate) use cgroup_rows::NO_LIMIT as NO_CGROUP_LIMIT;
-pub use predict::{Beside, MAPPINGS_PER_THREAD, Need, Prediction, predict};
+pub use predict::{
+    Beside, LEFT_ALONE_BYTES, LEFT_ALONE_MAPPINGS, MAPPINGS_PER_THREAD, Need, Prediction, predict, predict_by,
+};
+pub use sharing::shares_user;
 pub use target_rows::{OwnBounds, with_own_bounds};
+pub use thread_cost::beside_stack_bytes;
 
 use crate::proc_tree::ProcTree;
 

@@ -54,6 +54,8 @@ pub(crate) struct Acceptor {
     spare: Option<OwnedFd>,
     counters: Counters,
     pace: Pace,
+    /// A connection was handed over, and nobody has said yet that it could not be served.
+    is_handed_over: bool,
 }
 
 impl Acceptor {
@@ -70,11 +72,14 @@ impl Acceptor {
             Sockets::Nonblocking => SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
         };
         let spare = Some(open_spare()?);
-        Ok(Self { listener, flags, spare, counters, pace: Pace::default() })
+        Ok(Self { listener, flags, spare, counters, pace: Pace::default(), is_handed_over: false })
     }
 
     /// Takes the next connection, or refuses it.
     pub(crate) fn accept(&mut self) -> Accepted {
+        if std::mem::take(&mut self.is_handed_over) {
+            self.pace.accepted();
+        }
         loop {
             match rustix::net::accept_with(&self.listener, self.flags) {
                 Ok(_) if !self.counters.admit() => {
@@ -92,7 +97,7 @@ impl Acceptor {
                     return Accepted::Pause(PAUSE_MIN);
                 }
                 Ok(socket) => {
-                    self.pace.accepted();
+                    self.is_handed_over = true;
                     return Accepted::Connection(TcpStream::from(socket));
                 }
                 Err(Errno::AGAIN) => return Accepted::Drained,
@@ -156,6 +161,7 @@ impl Acceptor {
     /// A connection that was accepted could not be served after all (no thread for it, say).
     /// Returns how long to leave off accepting, if at all.
     pub(crate) fn refused(&mut self, phase: &str, error: &io::Error) -> Option<Duration> {
+        self.is_handed_over = false;
         self.counters.refuse(phase, &brink_host::errno::name(error));
         self.pace.refused()
     }
@@ -272,6 +278,22 @@ mod tests {
         let refused: Vec<_> = (0..REFUSALS_PER_PAUSE * 2).filter_map(|_| pace.refused()).collect();
         assert_eq!(refused, [PAUSE_MIN; 2]);
         assert_eq!(pace.failed(), PAUSE_MIN);
+    }
+
+    #[test]
+    fn who_is_accepted_and_cannot_be_served_is_a_refusal_in_a_row() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut acceptor = Acceptor::new(Arc::new(listener), Sockets::Blocking, Counters::new(None)).unwrap();
+        let no_thread = io::Error::from(Errno::AGAIN);
+        let mut pauses = 0;
+        for _ in 0..REFUSALS_PER_PAUSE {
+            let _client = TcpStream::connect(address).unwrap();
+            let Accepted::Connection(stream) = acceptor.accept() else { panic!("no connection") };
+            drop(stream);
+            pauses += u32::from(acceptor.refused("spawn", &no_thread).is_some());
+        }
+        assert_eq!(pauses, 1);
     }
 
     #[test]

@@ -43,8 +43,17 @@ pub struct Measured {
     pub interrupted: Option<String>,
     /// Whether that was the end of the target.
     pub target_died: bool,
+    /// What is known of its edge beside this.
+    pub beside: Beside,
+}
+
+/// What another way up says of the edge.
+#[derive(Default)]
+pub struct Beside {
     /// What gave way that neither end counted.
     pub extra: Option<Failure>,
+    /// The outcome whose failures are those of the edge, where that is another one.
+    pub edge: Option<Outcome>,
 }
 
 impl Context {
@@ -114,12 +123,13 @@ impl Context {
         measured: Measured,
         failure_point: impl FnOnce(&[Failure]) -> Option<FailurePoint>,
     ) -> CaseResult {
-        let Measured { outcome, usage, plateaus, counters, mut remarks, interrupted, target_died, extra } =
+        let Measured { outcome, usage, plateaus, counters, mut remarks, interrupted, target_died, beside } =
             measured;
         let window = u64::from(self.case.load.connect_window);
         let target_waits = self.target_waits;
-        let mut failures = failures(&outcome, counters.as_ref(), target_died, window);
-        failures.extend(extra);
+        let edge = beside.edge.as_ref().unwrap_or(&outcome);
+        let mut failures = failures(edge, counters.as_ref(), target_died, window);
+        failures.extend(beside.extra);
         let mut result = self.empty(Validity { verdict: Verdict::Valid, reasons: Vec::new() });
         result.failure_point = failure_point(&failures);
         let (memory, missing) = memory::memory_per_connection(plateaus, result.facts.shared_machine);

@@ -6,14 +6,15 @@ mod floor;
 
 use std::time::Duration;
 
-use brink_client::{GiveUp, LoadOptions, Stop};
+use brink_client::{GiveUp, LoadOptions, Outcome, Stop};
 use brink_results::case::Case;
 use brink_results::schema::{CaseResult, Ceiling, Climb, End, Failure, Held, StoppedBy};
 use brink_results::window;
 use serde::{Deserialize, Serialize};
 
 use self::floor::Floor;
-use crate::assemble;
+use crate::assemble::{self, Beside};
+use crate::ends::Look;
 use crate::progress::Snapshot;
 use crate::run::{self, Course, Names, NotRun, Prepared, Settings, Watch};
 
@@ -58,9 +59,9 @@ pub fn run(
     let mut watch = prepared.watch();
     prepared.forecast(&watch);
     let floor = Floor::new(climbing.memory_floor_bytes, prepared.context.client.machine.memory_bytes);
-    let mut ascent = Ascent { prepared, floor, climbs: Vec::new(), scout: None };
+    let mut ascent = Ascent { prepared, floor, climbs: Vec::new(), courses: Vec::new() };
     match ascent.climb_all(&mut watch, &settings.stop, on_snapshot) {
-        Ok(course) => Ok(ascent.come_down(watch, course)),
+        Ok(()) => ascent.come_down(watch),
         Err(error) => Err(ascent.prepared.broken(&error)),
     }
 }
@@ -70,40 +71,43 @@ struct Ascent {
     prepared: Prepared,
     floor: Floor,
     climbs: Vec<Climb>,
-    /// The first way up, whose plateaus tell what a connection costs.
-    scout: Option<Course>,
+    courses: Vec<Course>,
 }
 
 impl Ascent {
-    /// Climbs until two ways up agree, or nothing gives way. Returns the last one.
+    /// Climbs until two ways up agree, or nothing gives way, or the target does not serve any more.
     fn climb_all(
         &mut self,
         watch: &mut Watch,
         stop: &Stop,
         on_snapshot: impl FnMut(&Snapshot) + Send + Clone + 'static,
-    ) -> std::io::Result<Course> {
+    ) -> std::io::Result<()> {
         let mut options = self.scouting();
         loop {
-            let is_scout = self.climbs.is_empty();
+            let names = if self.climbs.is_empty() { Names::Scouting } else { Names::Plain };
             // Enough is said once for each way up.
             let enough = stop.anew();
             let (floor, asked, mut tell) = (self.floor.clone(), enough.clone(), on_snapshot.clone());
-            let names = if is_scout { Names::Scouting } else { Names::Plain };
-            let course =
-                watch.course(self.prepared.engine, &options, &enough, names, move |look, snapshot| {
-                    if floor.is_met(look, snapshot.live) {
-                        asked.ask_enough();
-                    }
-                    tell(snapshot);
-                })?;
-            self.note(&options, &course);
-            let Some(next) = self.next(&course, stop) else { return Ok(self.last(watch, course)) };
-            if is_scout {
-                self.scout = Some(course);
+            let onlooker = move |look: &Look, snapshot: &Snapshot| {
+                if floor.is_met(look, snapshot.live) {
+                    asked.ask_enough();
+                }
+                tell(snapshot);
+            };
+            let course = watch.course(self.prepared.engine, &options, &enough, names, onlooker)?;
+            self.note(&options, course);
+            let Some(next) = self.next(stop) else { break };
+            after::let_go(watch);
+            if !after::is_serving(&mut self.prepared, watch) {
+                // There is nothing to be learned from a target that does not serve.
+                break;
             }
             options = next;
-            after::let_go(watch);
         }
+        if self.climbs.len() == 1 {
+            watch.rename(&[("climb", "ramp"), ("release", "close")]);
+        }
+        Ok(())
     }
 
     /// The first way up: fast, in steps, and over where something gives way.
@@ -116,23 +120,15 @@ impl Ascent {
     }
 
     /// The next way up, if there is to be one.
-    fn next(&mut self, course: &Course, stop: &Stop) -> Option<LoadOptions> {
-        let here = self.climbs.last()?;
-        let agrees = self.climbs.iter().rev().nth(1).is_some_and(|before| {
-            let apart = before.connections.abs_diff(here.connections);
-            apart <= AGREE_WITHIN.max(before.connections / 100)
-        });
+    fn next(&self, stop: &Stop) -> Option<LoadOptions> {
+        let (here, course) = (self.climbs.last()?, self.courses.last()?);
+        let before = self.climbs.iter().rev().nth(1);
+        let agrees = before.is_some_and(|before| !is_apart(before.connections, here.connections));
         let is_met = self.floor.met().is_some();
+        let is_over = stop.requested() || course.outcome.interrupted;
         let nothing_gave_way = here.gave_way.is_none() && !is_met;
-        let held_once = self.climbs.len() > 1;
-        if stop.requested()
-            || course.outcome.interrupted
-            || nothing_gave_way
-            || here.connections == 0
-            || self.prepared.reached.died().is_some()
-            || (held_once && (agrees || is_met))
-            || self.climbs.len() >= CLIMBS_MAX
-        {
+        let is_enough = agrees || (before.is_some() && is_met) || self.climbs.len() >= CLIMBS_MAX;
+        if is_over || nothing_gave_way || is_enough || here.connections == 0 {
             return None;
         }
         let edge = here.connections;
@@ -142,7 +138,6 @@ impl Ascent {
             return Some(LoadOptions { connections: edge, plateaus: vec![edge], ..base });
         }
         let gave_way = here.gave_way.as_ref()?;
-        let connections = base.connections;
         // What follows from how fast connections come would not be seen one at a time.
         let fine = is_counted(gave_way);
         let failures = match gave_way.errno.as_str() {
@@ -151,14 +146,14 @@ impl Ascent {
             _ => GiveUp::default().failures,
         };
         Some(LoadOptions {
-            plateaus: vec![connections],
+            plateaus: vec![base.connections],
             give_up: GiveUp { failures, slow: Some(SLOW_MAX) },
             fine_from: fine.then(|| edge.saturating_sub(FINE_BELOW.max(edge / 100))),
             ..base
         })
     }
 
-    fn note(&mut self, options: &LoadOptions, course: &Course) {
+    fn note(&mut self, options: &LoadOptions, course: Course) {
         let outcome = &course.outcome;
         let failures = assemble::failures_of_client(outcome, u64::from(options.connect_window));
         let of_ramp = failures.into_iter().filter(|failure| !is_of_hold(failure));
@@ -169,35 +164,37 @@ impl Ascent {
             fine_from: options.fine_from,
             gave_way: of_ramp.min_by_key(|failure| (failure.errno == "slow", failure.first_at_connections)),
         });
+        self.courses.push(course);
     }
 
-    /// The last way up, with the plateaus of the first, and its connections counted against what was asked of all.
-    fn last(&mut self, watch: &mut Watch, mut course: Course) -> Course {
-        match self.scout.take() {
-            // It is the first itself.
-            None => watch.rename(&[("climb", "ramp"), ("release", "close")]),
-            Some(scout) => {
-                course.plateaus = scout.plateaus;
-                if course.outcome.samples.failures.is_empty() {
-                    // What gave way once, and not again.
-                    course.outcome.samples.failures = scout.outcome.samples.failures;
-                }
-            }
+    /// The last way up, with the plateaus of the first, and its connections counted against what was asked of all; and
+    /// the outcome of the one that came highest, where the last one did not come as high, or met nothing.
+    fn take_last(&mut self) -> Option<(Course, Option<Outcome>)> {
+        let mut last = self.courses.pop()?;
+        let highest = self.courses.iter().max_by_key(|course| course.outcome.peak_live);
+        let edge = highest.map(|course| &course.outcome).filter(|outcome| {
+            let (high, here) = (outcome.peak_live, last.outcome.peak_live);
+            last.outcome.samples.failures.is_empty() || (high > here && is_apart(high, here))
+        });
+        let edge = edge.cloned();
+        if let Some(first) = self.courses.first_mut() {
+            last.plateaus = std::mem::take(&mut first.plateaus);
         }
         let asked = self.prepared.options.connections;
-        course.outcome.samples.not_attempted += asked.saturating_sub(course.outcome.requested);
-        course.outcome.requested = asked;
-        course
+        last.outcome.samples.not_attempted += asked.saturating_sub(last.outcome.requested);
+        last.outcome.requested = asked;
+        Some((last, edge))
     }
 
     /// Looks how the target is, and puts the result together.
-    fn come_down(self, watch: Watch, course: Course) -> CaseResult {
+    fn come_down(mut self, watch: Watch) -> Result<CaseResult, NotRun> {
+        let Some((course, edge)) = self.take_last() else {
+            return Err(self.prepared.broken(&std::io::Error::other("there was no way up")));
+        };
         let Self { mut prepared, floor, climbs, .. } = self;
         let interrupted = course.outcome.interrupted;
-        let connections = course.outcome.peak_live;
         let after = after::look(&mut prepared, &watch, interrupted);
-        let stop_at = prepared.options.connections;
-        let met = floor.met();
+        let (stop_at, met, held) = (prepared.options.connections, floor.met(), held(&course.outcome));
         let extra = met.map(|met| Failure {
             end: met.end,
             phase: "memory".to_owned(),
@@ -205,19 +202,11 @@ impl Ascent {
             count: 1,
             first_at_connections: met.at_connections,
         });
-        let held = (course.outcome.window > Duration::ZERO).then(|| Held {
-            connections: course.outcome.samples.live_at_end + course.outcome.samples.closed_early,
-            window_s: course.outcome.window.as_secs_f64(),
-            heartbeats: course.outcome.samples.requests_completed,
-            failed: course.outcome.samples.requests_failed,
-            closed_early: course.outcome.samples.closed_early,
-            target_cpu_per_s: None,
-        });
-        let mut result = run::finish(prepared, watch, course, extra);
-        let is_dead =
-            result.failures.iter().any(|failure| failure.end == End::Target && failure.errno == "died");
+        let at_connections = edge.as_ref().unwrap_or(&course.outcome).peak_live;
+        let mut result = run::finish(prepared, watch, course, Beside { extra, edge });
+        let died = |failure: &Failure| failure.end == End::Target && failure.errno == "died";
         let stopped_by = match () {
-            () if is_dead => StoppedBy::TargetDied,
+            () if result.failures.iter().any(died) => StoppedBy::TargetDied,
             () if interrupted => StoppedBy::Interrupted,
             () if met.is_some() => StoppedBy::MemoryFloor,
             () if result.failure_point.is_some() => StoppedBy::Limit,
@@ -225,7 +214,7 @@ impl Ascent {
         };
         let target_cpu_per_s = window::target_cpu_per_s(&result);
         result.ceiling = Some(Ceiling {
-            at_connections: connections,
+            at_connections,
             stopped_by,
             stop_at,
             memory_floor_bytes: floor.bytes(),
@@ -233,8 +222,26 @@ impl Ascent {
             held: held.map(|held| Held { target_cpu_per_s, ..held }),
             after,
         });
-        result
+        Ok(result)
     }
+}
+
+/// What became of the connections that were held, if any were.
+fn held(outcome: &Outcome) -> Option<Held> {
+    let samples = &outcome.samples;
+    (outcome.window > Duration::ZERO).then(|| Held {
+        connections: outcome.peak_live,
+        window_s: outcome.window.as_secs_f64(),
+        heartbeats: samples.requests_completed,
+        failed: samples.requests_failed,
+        closed_early: samples.closed_early,
+        target_cpu_per_s: None,
+    })
+}
+
+/// Whether two edges are not the same.
+fn is_apart(one: u64, other: u64) -> bool {
+    one.abs_diff(other) > AGREE_WITHIN.max(one / 100)
 }
 
 /// Whether what gave way is a count, which is met one connection at a time, too; and not how fast they come.

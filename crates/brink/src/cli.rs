@@ -41,6 +41,8 @@ pub enum Command {
     Plan(PlanArgs),
     /// Draw the report of a results folder again
     Report(ReportArgs),
+    /// Show the limits of this machine and of a target; with --connections what a plan needs of each
+    Limits(LimitsArgs),
     /// Run one resolved case (used by `sweep`, so that each case has a client process of its own)
     #[command(hide = true)]
     RunCase(RunCaseArgs),
@@ -324,6 +326,50 @@ pub struct ReportArgs {
     /// Also write each plot as a stand-alone SVG into this folder
     #[arg(long, value_name = "DIR")]
     pub svg: Option<PathBuf>,
+}
+
+/// `brink limits`
+#[derive(Debug, Args)]
+pub struct LimitsArgs {
+    /// Echo address of a target that runs: its limits too, through its control plane at the next port
+    #[arg(long, value_name = "ADDR", value_parser = host_and_port)]
+    pub target: Option<String>,
+    /// Control plane of a target that runs [default: the port after --target]
+    #[arg(long, value_name = "ADDR", value_parser = host_and_port, conflicts_with = "pid")]
+    pub control: Option<String>,
+    /// Secret of the target's control plane
+    #[arg(long, env = "BRINK_TOKEN", hide_env_values = true, value_parser = token)]
+    pub token: Option<String>,
+    /// Any process of this machine as the target: its limits by what /proc says
+    #[arg(long, value_name = "PID", value_parser = pid)]
+    pub pid: Option<u32>,
+    /// Model of the target that the plan starts: here, or where --target runs.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Connections that the plan asks for, in all
+    #[arg(short, long, value_name = "N", value_parser = count_above_zero)]
+    pub connections: Option<u64>,
+    /// Processes of the target [default: 1]
+    #[arg(long, value_name = "P", value_parser = processes)]
+    pub processes: Option<u32>,
+    /// Worker threads of the target
+    #[arg(long, value_name = "N", value_parser = threads)]
+    pub target_threads: Option<u32>,
+    /// Client engine
+    #[arg(long, value_parser = engine_name, help = engines())]
+    pub engine: Option<String>,
+    /// Threads of the client engine
+    #[arg(short, long, value_name = "N", value_parser = threads)]
+    pub threads: Option<u32>,
+    /// Source address; repeat it for more ports [default: the kernel's choice; on loopback as many as are needed]
+    #[arg(long, value_name = "IP")]
+    pub source_ip: Vec<IpAddr>,
+    /// Results folder of a sweep, for what a connection takes of memory [default: documented figures]
+    #[arg(long, value_name = "DIR")]
+    pub measured: Option<PathBuf>,
+    /// What to print on stdout
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
 }
 
 /// `brink run-case`: the case comes on stdin, progress goes to stdout, the result into a file.

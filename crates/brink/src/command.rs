@@ -1,6 +1,7 @@
 //! The subcommands, one file each.
 
 pub mod ceiling;
+pub mod limits;
 pub mod load;
 pub mod plan;
 pub mod report;

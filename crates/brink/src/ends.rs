@@ -47,6 +47,8 @@ pub struct Look {
     pub client: EndSample,
     /// The target's processes, where it says.
     pub target: Option<EndSample>,
+    /// Connections that wait to be accepted, as the target says.
+    pub accept_queue: Option<u64>,
     /// The client's machine.
     pub machine: MachineSample,
     /// The target's machine, where it is another one.
@@ -90,7 +92,7 @@ impl Ends {
             ..end_sample(t_s, &[self.client.sample()])
         };
         let machine = machine_sample(t_s, usage::machine());
-        let mut look = Look { client, target: None, machine, target_machine: None };
+        let mut look = Look { client, machine, ..Look::default() };
         let Some(seen) = self.target.look() else { return look };
         let mut target = end_sample(t_s, &seen.processes);
         target.cpu_s = target.cpu_s.map(|cpu_s| cpu_s + seen.gone_cpu_s);
@@ -100,6 +102,7 @@ impl Ends {
             target.workers = seen.processes;
         }
         look.target = Some(target);
+        look.accept_queue = seen.accept_queue;
         look.target_machine =
             seen.machine.filter(|_| !self.same_machine).map(|usage| machine_sample(t_s, usage));
         if let Some(counters) = seen.counters {
@@ -155,7 +158,7 @@ impl Ends {
                     // Whoever keeps it busy will do so at the next plateau, too.
                     self.patience = SETTLE_WITHIN / 8;
                 }
-                let Look { client, target, machine, target_machine } = now;
+                let Look { client, target, machine, target_machine, .. } = now;
                 return Plateau { connections, settled, client, target, machine, target_machine };
             }
             before = now;

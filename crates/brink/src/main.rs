@@ -44,6 +44,7 @@ fn main() -> ExitCode {
         Command::Sweep(args) => command::sweep::run(&args),
         Command::Plan(args) => command::plan::run(&args),
         Command::Report(args) => command::report::run(&args),
+        Command::Limits(args) => command::limits::run(&args),
         Command::RunCase(args) => command::run_case::run(&args),
     };
     match outcome {

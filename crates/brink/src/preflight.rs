@@ -4,30 +4,122 @@
 //! Pure arithmetic over readings that are handed in; the table of
 //! limits and its rules live in `brink-host`.
 
-use brink_host::limits::{self, Beside, LimitReading, Need, Prediction};
+use brink_host::connections::PairUse;
+use brink_host::limits::{self, LimitReading, OwnBounds, Prediction};
 use brink_results::case::{Case, LoadCase, Origin, TargetCase};
 use brink_results::schema::{End, Predicted};
+use brink_wire::control::Info;
 use brink_wire::value::format_count;
 
 mod cause;
+mod known;
+mod memory;
+mod needs;
 
 pub use self::cause::{Evidence, client_death, failure_point};
+pub use self::known::{Known, known};
+pub use self::memory::{Basis, Slopes};
+use self::needs::{CLIENT_STACK_BYTES, Needs};
 
-/// Descriptors of a target before its first connection: three standard streams, listener and
-/// control plane, epoll and wake-up descriptors of two runtimes, one spare, a reserve for reading /proc.
-const TARGET_FDS_AT_START: u64 = 24;
-/// Descriptors of a client before its first connection, without those of each worker.
-const CLIENT_FDS_AT_START: u64 = 20;
-/// Epoll and wake-up descriptors, on either end.
-const FDS_PER_WORKER: u64 = 4;
-/// Threads of either end beside its workers: main, signals, sampling or control plane, pipes.
-const THREADS_AT_START: u64 = 6;
-/// Stack of a thread of the client, where each connection has one.
-const CLIENT_STACK_BYTES: u64 = 64 << 10;
+/// Ports of a pair of source and destination.
+const PORT_RANGE: &str = "net.ipv4.ip_local_port_range";
 /// The target's own bound where each of its workers serves one connection until that closes.
 const POOL_WORKERS: &str = "target.pool_workers";
-/// Mappings of a process before its first connection: program, libraries, heap, first stacks.
-const MAPPINGS_AT_START: u64 = 80;
+/// Limits whose need is an estimate of memory.
+const OF_MEMORY: [&str; 2] = ["memory.available", "cgroup.memory.max"];
+/// A need reckoned from documented defaults counts as short only where it is off by so much: three halves.
+const DEFAULTS_SHORT: (u64, u64) = (3, 2);
+
+/// The limits of an end.
+#[derive(Debug, Clone, Copy)]
+pub struct Standing<'a> {
+    /// As the end's own process meets them, or, for an end that does not run yet, one that starts it.
+    pub readings: &'a [LimitReading],
+    /// Whether it is the end that was read, running: what it has in use counts then, and only what it is still
+    /// going to make is added. Otherwise documented defaults take the place of both.
+    pub is_running: bool,
+}
+
+/// All that a forecast is made of, beside the case.
+#[derive(Debug, Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// The end that connects.
+    pub client: Standing<'a>,
+    /// The end that accepts. `None`: it is going to be started from here, or cannot be looked at.
+    pub target: Option<Standing<'a>>,
+    /// What the target says of itself.
+    pub info: Option<&'a Info>,
+    /// Connections that the target has already, of others.
+    pub strangers: u64,
+    /// Ports that others hold towards the target ([`brink_host::connections::towards`]).
+    pub ports: Option<&'a [PairUse]>,
+    /// Ephemeral ports that somebody listens on ([`brink_host::connections::ephemeral_ports_listened_on`]).
+    pub listening_ports: Option<u64>,
+    /// Whether both ends are under one kernel. `None`: not known, and then nothing is taken to be shared.
+    pub shares_machine: Option<bool>,
+    /// Whether both are the same user's ([`limits::shares_user`]). `None`: not known, and then it is assumed.
+    pub shares_user: Option<bool>,
+    /// CPUs that this process may run on.
+    pub cpus: u32,
+    /// Memory of connections as it was measured before.
+    pub slopes: Option<&'a Slopes>,
+}
+
+impl<'a> Surroundings<'a> {
+    /// Before anything runs: the target is going to be started from here and meets the limits of this process,
+    /// which it inherits.
+    pub fn before(case: &Case, client: &'a [LimitReading], cpus: u32) -> Self {
+        let starts_here = case.target.origin == Origin::Started;
+        let standing = Standing { readings: client, is_running: false };
+        Self {
+            client: standing,
+            target: starts_here.then_some(standing),
+            info: None,
+            strangers: 0,
+            ports: None,
+            listening_ports: None,
+            shares_machine: starts_here.then_some(true),
+            shares_user: starts_here.then_some(true),
+            cpus,
+            slopes: None,
+        }
+    }
+}
+
+/// How far one limit carries the case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reckoned {
+    /// Whose limit.
+    pub end: End,
+    /// How far. `short` heeds how sure it is.
+    pub prediction: Prediction,
+    /// What it was reckoned from.
+    pub basis: Basis,
+}
+
+/// What lifts a limit that is short.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fix {
+    /// Whose limit.
+    pub end: End,
+    /// As in the table of limits.
+    pub limit: &'static str,
+    /// The command that lifts it at once.
+    pub live: String,
+    /// What lifts it so that it stays lifted.
+    pub lasting: Option<String>,
+}
+
+/// A limit that the case draws on, of which nobody can say how far it carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unknown {
+    /// Whose limit.
+    pub end: End,
+    /// As in the table of limits.
+    pub limit: &'static str,
+    /// Why.
+    pub why: String,
+}
 
 /// What preflight says of a case.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -36,84 +128,172 @@ pub struct Forecast {
     pub predicted: Option<Predicted>,
     /// One line, where that limit is short of what the case asks for.
     pub short: Option<String>,
-    /// What lifts each limit that is short: end, name, command.
-    pub fixes: Vec<(End, &'static str, String)>,
+    /// Every limit that bounds the connections, the tightest first.
+    pub all: Vec<Reckoned>,
+    /// What lifts each limit that is short.
+    pub fixes: Vec<Fix>,
+    /// What could not be reckoned.
+    pub unknown: Vec<Unknown>,
 }
 
-/// Sets what a case needs against the limits of its ends. A target that brink is going to
-/// start meets the limits of this process, which it inherits.
-pub fn check(case: &Case, client: &[LimitReading], target: Option<&[LimitReading]>) -> Forecast {
-    let mut all: Vec<(End, Prediction)> = Vec::new();
-    let starts_here = case.target.origin == Origin::Started;
-    let of_target = match target {
-        Some(readings) => Some(readings),
-        None if starts_here => Some(client),
-        None => None,
+/// Sets what a case needs against the limits of its ends.
+pub fn check(case: &Case, around: &Surroundings<'_>) -> Forecast {
+    let (mut all, mut unknown) = (Vec::new(), Vec::new());
+    let mut reckon = |end, readings: &[LimitReading]| {
+        let needs = Needs::of(end, case, around);
+        all.extend(of_end(end, readings, &needs, case, around));
+        unknown.extend(unknown_of(end, readings, &needs));
     };
-    if let Some(readings) = of_target {
-        let need = target_need(case);
-        all.extend(
-            limits::predict(readings, limits::End::Target, &need).into_iter().map(|p| (End::Target, p)),
-        );
+    if let Some(target) = &around.target {
+        let readings = limits::with_own_bounds(target.readings.to_vec(), &own_bounds(case, around));
+        reckon(End::Target, &readings);
     }
-    let need = client_need(case, starts_here);
-    all.extend(limits::predict(client, limits::End::Client, &need).into_iter().map(|p| (End::Client, p)));
-    let own_bounds = own_bounds(case);
-    all.extend(own_bounds.into_iter().map(|prediction| (End::Target, prediction)));
-    let fix = |(end, p): &(End, Prediction)| Some((*end, p.limit, p.fix.clone()?));
+    reckon(End::Client, around.client.readings);
+    // Stable: what is equally tight at one end stays in the order of the table. Of one limit that both ends draw on
+    // the client takes its share first: it has opened a connection before the target accepts it.
+    all.sort_by_key(|one| (one.prediction.connections_max, one.end == End::Target));
     let fixes = all.iter().filter_map(fix).collect();
-    let Some((end, first)) = all.into_iter().min_by_key(|(_, prediction)| prediction.connections_max) else {
-        return Forecast::default();
-    };
-    let short = first.short.then(|| line(end, &first, case.load.connections));
+    let first = all.first();
     Forecast {
-        predicted: Some(Predicted {
-            limit: first.limit.to_owned(),
-            end,
-            at_connections: first.connections_max,
-            limit_value: Some(first.value),
-            fix: first.fix,
-            lasting: first.lasting,
-            estimated_from: None,
-            short: first.short,
-        }),
-        short,
+        predicted: first.map(predicted),
+        short: all.iter().find(|one| one.prediction.short).map(|one| line(one, case.load.connections)),
         fixes,
+        all,
+        unknown,
     }
 }
 
-/// What the target itself bounds.
-fn own_bounds(case: &Case) -> Vec<Prediction> {
-    let (target, connections) = (&case.target, case.load.connections);
-    let bound = |limit, max: u64, fix: String| Prediction {
-        limit,
-        connections_max: max,
-        value: max,
-        used: None,
-        needed: connections,
-        short: max < connections,
-        fix: Some(fix),
-        lasting: None,
+/// What a target that says what it is bounds by itself.
+pub fn bounds_of(info: &Info, live: u64) -> OwnBounds {
+    let row = brink_target::find(&info.ready.model);
+    let workers = row.and_then(|row| row.connections_at_once(info.threads));
+    let bounds = OwnBounds {
+        connections_max: info.connections_max,
+        pool_workers: workers,
+        backlog: Some(u64::from(info.backlog)),
+        live: Some(live),
+        accept_queue: None,
     };
-    let max = target.connections_max.map(|max| {
-        bound("target.max_connections", max, format!("start the target with --max-connections {connections}"))
-    });
+    of_all_processes(bounds, info.processes)
+}
+
+/// A pool's workers are those of each process; so is its share of the bound, rounded up (`supervise`).
+fn of_all_processes(bounds: OwnBounds, processes: u32) -> OwnBounds {
+    let processes = u64::from(processes).max(1);
+    OwnBounds {
+        connections_max: bounds.connections_max.map(|max| max.div_ceil(processes).saturating_mul(processes)),
+        pool_workers: bounds.pool_workers.map(|each| each.saturating_mul(processes)),
+        ..bounds
+    }
+}
+
+/// What the target itself bounds, all its processes together.
+fn own_bounds(case: &Case, around: &Surroundings<'_>) -> OwnBounds {
+    let target = &case.target;
+    let bounds = OwnBounds {
+        connections_max: target.connections_max,
+        pool_workers: workers_of_pool(target),
+        backlog: around.info.map(|info| u64::from(info.backlog)),
+        live: Some(around.strangers),
+        accept_queue: None,
+    };
+    of_all_processes(bounds, target.processes)
+}
+
+/// Limits that this end draws on, and whose value or need is not known.
+fn unknown_of(end: End, readings: &[LimitReading], needs: &Needs) -> Vec<Unknown> {
+    let why = |row: &limits::Limit| {
+        let needed = (row.need)(&needs.of_limit(row));
+        let Some(reading) = readings.iter().find(|reading| reading.name == row.name) else {
+            return needed.map(|_| "it was not read".to_owned());
+        };
+        match known(row, reading) {
+            Known::Unknown(why) if needed.is_some() => Some(why.to_owned()),
+            Known::Value(_) if needed.is_none() && OF_MEMORY.contains(&row.name) => {
+                Some("what a connection takes of it is not known".to_owned())
+            }
+            _ => None,
+        }
+    };
+    let of_this_end = limits::LIMITS.iter().filter(|row| row.binds.includes(of_host(end)));
+    of_this_end.filter_map(|row| Some(Unknown { end, limit: row.name, why: why(row)? })).collect()
+}
+
+/// The same end, as the table of limits has it.
+fn of_host(end: End) -> limits::End {
+    match end {
+        End::Client => limits::End::Client,
+        End::Target => limits::End::Target,
+    }
+}
+
+fn of_end(
+    end: End,
+    readings: &[LimitReading],
+    needs: &Needs,
+    case: &Case,
+    around: &Surroundings<'_>,
+) -> Vec<Reckoned> {
+    let basis = memory::basis(case, around.slopes);
+    let reckoned = |mut prediction: Prediction| {
+        let basis = if OF_MEMORY.contains(&prediction.limit) { basis } else { Basis::Counted };
+        if basis == Basis::Defaults {
+            let (over, under) = DEFAULTS_SHORT;
+            let at_most = prediction.connections_max.saturating_mul(over) / under;
+            prediction.short &= at_most < case.load.connections;
+        }
+        if prediction.limit == POOL_WORKERS && prediction.short {
+            prediction.fix = Some(more_workers(case));
+            prediction.lasting = Some("the same, in what starts the target".to_owned());
+        }
+        Reckoned { end, prediction, basis }
+    };
+    limits::predict_by(readings, of_host(end), |limit| needs.of_limit(limit))
+        .into_iter()
+        .map(reckoned)
+        .collect()
+}
+
+/// Workers for all connections: the kernel spreads connections over processes by a hash, so each needs more than its
+/// share, by four standard deviations of a fair draw.
+fn more_workers(case: &Case) -> String {
+    let (target, connections) = (&case.target, case.load.connections);
     let processes = u64::from(target.processes).max(1);
-    let workers = workers_of_pool(target).map(|workers| {
-        let flag = if target.origin == Origin::Started { "--target-threads" } else { "--threads" };
-        let share = connections.div_ceil(processes);
-        // The kernel spreads connections over processes by a hash: four standard deviations of a fair draw.
-        let uneven = if processes > 1 { (4.0 * (share as f64).sqrt()).ceil() as u64 } else { 0 };
-        let needed = (share + uneven).min(connections);
-        let fix = format!("give the target {needed} workers with {flag} {needed} (threads in a sweep file)");
-        bound(POOL_WORKERS, workers * processes, fix)
-    });
-    max.into_iter().chain(workers).collect()
+    let flag = if target.origin == Origin::Started { "--target-threads" } else { "--threads" };
+    let share = connections.div_ceil(processes);
+    let uneven = if processes > 1 { (4.0 * (share as f64).sqrt()).ceil() as u64 } else { 0 };
+    let needed = (share + uneven).min(connections);
+    let each = if processes > 1 { " in each of its processes" } else { "" };
+    format!("give the target {needed} workers{each} with {flag} {needed} (threads in a sweep file)")
+}
+
+fn fix(one: &Reckoned) -> Option<Fix> {
+    let Prediction { limit, short: true, fix, lasting, .. } = &one.prediction else { return None };
+    Some(Fix { end: one.end, limit, live: fix.clone()?, lasting: lasting.clone() })
+}
+
+fn predicted(one: &Reckoned) -> Predicted {
+    Predicted {
+        limit: one.prediction.limit.to_owned(),
+        end: one.end,
+        at_connections: one.prediction.connections_max,
+        limit_value: Some(one.prediction.value),
+        fix: one.prediction.fix.clone(),
+        lasting: one.prediction.lasting.clone(),
+        estimated_from: (one.basis != Basis::Counted).then(|| one.basis.to_string()),
+        short: one.prediction.short,
+    }
 }
 
 /// Connections that each process of the target serves at once, where that is bounded.
 pub fn workers_of_pool(target: &TargetCase) -> Option<u64> {
     brink_target::find(&target.model)?.connections_at_once(target.threads)
+}
+
+/// Whether a pool has a worker for every connection, so that each has a thread.
+fn every_connection_has_a_worker(case: &Case) -> bool {
+    let share = case.load.connections.div_ceil(u64::from(case.target.processes).max(1));
+    workers_of_pool(&case.target).is_some_and(|workers| workers >= share)
 }
 
 /// Stack of each thread that a connection or a request of it has to itself, where that is known.
@@ -130,22 +310,23 @@ pub fn client_stack_bytes(load: &LoadCase) -> Option<u64> {
 
 /// Connections that this client's own limits let it open. Ports count where sources are given; else as many addresses
 /// are taken as are needed, where there are any. `None`: nothing bounds them.
-pub fn client_max(case: &Case, readings: &[LimitReading], sources_are_given: bool) -> Option<u64> {
-    let mut need = client_need(case, false);
+pub fn client_max(case: &Case, around: &Surroundings<'_>, sources_are_given: bool) -> Option<u64> {
     let is_free = !sources_are_given && !case.load.source_ips.is_empty();
-    need.sources = if is_free { 0 } else { need.sources };
-    let first = limits::predict(readings, limits::End::Client, &need).into_iter().next();
-    first.map(|prediction| prediction.connections_max)
+    let binds = |one: &&Reckoned| one.end == End::Client && !(is_free && one.prediction.limit == PORT_RANGE);
+    let of_client = Surroundings { target: None, ..*around };
+    check(case, &of_client).all.iter().find(binds).map(|one| one.prediction.connections_max)
 }
 
 /// `rlimit.nofile = 1,024 on the target carries 1,000 of 10,000 connections: ulimit -n 10024`
-fn line(end: End, prediction: &Prediction, connections: u64) -> String {
+fn line(one: &Reckoned, connections: u64) -> String {
+    let Reckoned { end, prediction, basis } = one;
     let used = prediction.used.map_or(String::new(), |used| format!(", {} in use", format_count(used)));
+    let estimate = if *basis == Basis::Counted { String::new() } else { format!(" ({basis})") };
     format!(
-        "{} = {}{used} on the {} carries {} of {} connections; {}",
+        "{} = {}{used} on the {} carries {} of {} connections{estimate}; {}",
         prediction.limit,
         format_count(prediction.value),
-        name(end),
+        name(*end),
         format_count(prediction.connections_max),
         format_count(connections),
         prediction
@@ -155,176 +336,13 @@ fn line(end: End, prediction: &Prediction, connections: u64) -> String {
     )
 }
 
-fn name(end: End) -> &'static str {
+/// In one word.
+pub fn name(end: End) -> &'static str {
     match end {
         End::Client => "client",
         End::Target => "target",
     }
 }
 
-fn target_need(case: &Case) -> Need {
-    let target = &case.target;
-    let per_connection = target_threads_per_connection(case);
-    Need {
-        connections: case.load.connections,
-        processes: u64::from(target.processes),
-        fds_at_start: TARGET_FDS_AT_START + FDS_PER_WORKER * target_loops(case),
-        fds_per_connection: 1,
-        runtime_threads: target_runtime_threads(case),
-        threads_per_connection: per_connection,
-        stack_bytes: target.stack_bytes.unwrap_or(0),
-        virtual_bytes_at_start: Some(256 << 20),
-        mappings_at_start: MAPPINGS_AT_START,
-        ..Need::default()
-    }
-}
-
-fn client_need(case: &Case, target_is_here: bool) -> Need {
-    let load = &case.load;
-    let sources = load.source_ips.len().max(1) as u64;
-    Need {
-        connections: load.connections,
-        processes: 1,
-        fds_at_start: CLIENT_FDS_AT_START + FDS_PER_WORKER * client_loops(load),
-        fds_per_connection: 1,
-        runtime_threads: THREADS_AT_START + u64::from(load.threads),
-        threads_per_connection: client_threads_per_connection(case),
-        stack_bytes: CLIENT_STACK_BYTES,
-        mappings_at_start: MAPPINGS_AT_START,
-        sources,
-        destinations: 1,
-        beside: target_is_here.then(|| Beside {
-            threads_at_start: target_runtime_threads(case),
-            threads_per_connection: target_threads_per_connection(case),
-            fds_per_connection: 1,
-            ..Beside::default()
-        }),
-        ..Need::default()
-    }
-}
-
-/// A pool with a worker for every connection makes them as connections come.
-fn target_threads_per_connection(case: &Case) -> u64 {
-    let Some(row) = brink_target::find(&case.target.model) else { return 0 };
-    let at_once = row.connections_at_once(case.target.threads);
-    u64::from(row.has_connection_thread() || at_once.is_some_and(|workers| workers >= share(case)))
-}
-
-/// Threads of a target that have descriptors of their own: those that wait for many connections at once.
-fn target_loops(case: &Case) -> u64 {
-    let row = brink_target::find(&case.target.model);
-    let per_cpu = row.is_none_or(|row| row.threads == brink_target::Threads::PerCpu);
-    if per_cpu { u64::from(case.target.threads) } else { 1 }
-}
-
-/// Threads of a target beside those of its connections. Those of a pool are made as they are needed.
-fn target_runtime_threads(case: &Case) -> u64 {
-    let threads = u64::from(case.target.threads);
-    let row = brink_target::find(&case.target.model);
-    let of_model = match row.map(|row| row.threads) {
-        _ if target_threads_per_connection(case) > 0 => 1,
-        Some(brink_target::Threads::Pool { .. }) => threads.min(share(case)),
-        _ => threads,
-    };
-    THREADS_AT_START + of_model
-}
-
-/// Connections of one of the target's processes.
-fn share(case: &Case) -> u64 {
-    case.load.connections.div_ceil(u64::from(case.target.processes).max(1))
-}
-
-/// Threads of a client that have descriptors of their own: those of its pool block, and have none.
-fn client_loops(load: &LoadCase) -> u64 {
-    match brink_client::find(&load.engine).map(|row| row.threads) {
-        Some(brink_client::Threads::Pool { .. }) => 1,
-        _ => u64::from(load.threads),
-    }
-}
-
-fn client_threads_per_connection(case: &Case) -> u64 {
-    let row = brink_client::find(&case.load.engine);
-    u64::from(row.is_some_and(|row| row.threads == brink_client::Threads::PerConnection))
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::plan::{self, Machine};
-    use crate::sweep_file;
-    use brink_wire::value;
-
-    fn case(connections: u64, model: &str) -> Case {
-        let text =
-            format!("name = \"x\"\n[[target]]\nmodel = \"{model}\"\n[load]\nconnections = {connections}\n");
-        let machine = Machine { cpus_allowed: vec![0, 1], ports: Some(28_232) };
-        plan::sweep(&sweep_file::parse(&text).unwrap(), &machine).unwrap().remove(0)
-    }
-
-    fn reading(name: &str, value: u64, used: Option<u64>) -> LimitReading {
-        LimitReading {
-            name: name.to_owned(),
-            value: Some(value),
-            hard: Some(value),
-            used,
-            source: String::new(),
-            note: None,
-        }
-    }
-
-    #[test]
-    fn a_short_limit_is_named_with_its_end_and_what_lifts_it() {
-        let forecast = check(&case(10_000, "mio"), &[reading("rlimit.nofile", 4096, None)], None);
-        let predicted = forecast.predicted.unwrap();
-        assert!(predicted.short && predicted.limit == "rlimit.nofile" && predicted.at_connections > 4000);
-        let line = forecast.short.unwrap();
-        for part in ["rlimit.nofile = 4,096", " of 10,000 connections", "to lift it: "] {
-            assert!(line.contains(part), "{line}");
-        }
-        assert_eq!(check(&case(1_000, "mio"), &[reading("rlimit.nofile", 4096, None)], None).short, None);
-    }
-
-    #[test]
-    fn threads_bind_only_the_model_that_has_one_each() {
-        let limits = [reading("kernel.pid_max", 4096, Some(200))];
-        assert!(check(&case(5_000, "threads"), &limits, None).short.is_some());
-        assert!(check(&case(5_000, "mio"), &limits, None).short.is_none());
-    }
-
-    #[test]
-    fn more_sources_mean_more_ports() {
-        let ports = [reading("net.ipv4.ip_local_port_range", 28_232, None)];
-        assert!(check(&case(60_000, "mio"), &ports, None).short.is_none(), "three addresses of 127/8");
-        let mut one = case(60_000, "mio");
-        one.load.source_ips.clear();
-        assert!(check(&one, &ports, None).short.unwrap().contains("ip_local_port_range"));
-    }
-
-    #[test]
-    fn threads_of_a_pool_have_no_descriptors_of_their_own() {
-        let limits = [reading("rlimit.nofile", 20_000, None)];
-        for (pool, number) in [("pool", "10k"), ("tokio-offload", "10k")] {
-            let mut case = case(10_000, pool);
-            case.target.threads = value::parse_count(number).unwrap() as u32;
-            assert_eq!(check(&case, &limits, None).short, None, "{pool}");
-        }
-        let mut client = case(6_000, "mio");
-        (client.load.engine, client.load.threads) = ("pool".to_owned(), 5_000);
-        assert_eq!(check(&client, &limits, None).short, None);
-    }
-
-    #[test]
-    fn a_pool_makes_no_more_threads_than_it_has_connections() {
-        let limits = [reading("kernel.pid_max", 4_096, Some(200))];
-        let mut case = case(100, "tokio-offload");
-        case.target.threads = 10_000;
-        assert_eq!(check(&case, &limits, None).short, None);
-    }
-
-    #[test]
-    fn stacks_are_known_of_all_models_that_block() {
-        let known = |model| stack_bytes(&case(5, model).target);
-        assert_eq!((known("threads"), known("tokio-offload")), (Some(8 << 20), Some(2 << 20)));
-        assert_eq!((known("mio"), known("tokio")), (None, None));
-    }
-}
+mod tests;

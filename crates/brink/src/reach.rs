@@ -5,7 +5,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use brink_client::control::{ControlClient, ControlError};
-use brink_host::descent;
+use brink_host::{connections, descent};
 use brink_results::case::{Case, Origin};
 use brink_results::schema::EndFacts;
 use brink_wire::control::{Info, Ready};
@@ -15,7 +15,7 @@ use crate::plan;
 use crate::target_process::{self, Ending, TargetProcess};
 
 /// How long a control plane that must be there may take to answer, on a machine that is busy.
-const CONTROL_WITHIN: Duration = Duration::from_secs(5);
+pub const CONTROL_WITHIN: Duration = Duration::from_secs(5);
 /// How long one that may not be there is waited for.
 const GUESS_WITHIN: Duration = Duration::from_secs(2);
 
@@ -194,11 +194,24 @@ fn running(
     if let Some(info) = &info {
         complete(case, info);
     }
-    let facts = info.as_ref().map(facts_of);
-    Ok(Reached { address: at, control, info, sampled: None, facts, remark, process: None })
+    let mut facts = info.as_ref().map(facts_of);
+    let mut sampled = None;
+    if control.is_none()
+        && at.ip().is_loopback()
+        && let Some(pid) = connections::listener_pids(at).ok().and_then(|listener| listener.top)
+        && descent::check_readable(pid).is_ok()
+    {
+        // A stranger on this machine is known by the port that it listens at.
+        (sampled, facts) = (Some(pid), Some(facts_by_pid(pid)));
+    }
+    Ok(Reached { address: at, control, info, sampled, facts, remark, process: None })
 }
 
-fn resolve(flag: &str, address: &str) -> Result<SocketAddr, String> {
+/// An address as typed, IPv4 before IPv6.
+///
+/// # Errors
+/// One line that names the flag.
+pub fn resolve(flag: &str, address: &str) -> Result<SocketAddr, String> {
     let all: Vec<_> = address
         .to_socket_addrs()
         .map_err(|error| {
@@ -212,7 +225,7 @@ fn resolve(flag: &str, address: &str) -> Result<SocketAddr, String> {
 }
 
 /// Fills in what only the target itself could say.
-fn complete(case: &mut Case, info: &Info) {
+pub fn complete(case: &mut Case, info: &Info) {
     let target = &mut case.target;
     let unnamed = matches!(&target.origin, Origin::Address { address, .. } if *address == target.label);
     if unnamed {
@@ -239,8 +252,14 @@ impl Reached {
     /// Its first process, where that is on this machine and known. `same_machine`: whether the target says that it is
     /// under the same kernel.
     pub fn pid_here(&self, same_machine: bool) -> Option<u32> {
-        let told = self.info.as_ref().filter(|_| same_machine).map(|info| info.ready.pid);
-        self.process.as_ref().map(TargetProcess::pid).or(self.sampled).or(told)
+        let known = self.process.as_ref().map(TargetProcess::pid).or(self.sampled);
+        if known.is_some() || !same_machine {
+            return known;
+        }
+        // What it calls itself may be a number of another pid namespace: what listens there tells.
+        let told = self.info.as_ref().map(|info| info.ready.pid);
+        let listener = connections::listener_pids(self.address).ok()?;
+        told.filter(|pid| listener.pids.contains(pid)).or(listener.top)
     }
 
     /// How it is looked at while it is loaded. Takes the control plane along.

@@ -8,18 +8,19 @@ pub mod witness;
 
 use std::time::{Instant, SystemTime};
 
-use crate::assemble::{Context, Measured};
+use crate::assemble::{Beside, Context, Measured};
 use crate::case_process::{self, Death};
 use crate::options;
 use crate::plan;
-use crate::preflight::{self, Forecast};
+use crate::preflight::{self, Forecast, Standing, Surroundings};
 use crate::progress::Snapshot;
 use crate::reach::{self, Permission, Reached};
 use crate::target_process::Ending;
 use brink_client::{Engine, LoadOptions, Outcome, ProbeError};
+use brink_host::connections;
 use brink_results::case::{Case, Protocol};
 use brink_results::schema::{CaseResult, End, EndFacts, Failure};
-use brink_wire::control::DeadWorker;
+use brink_wire::control::{DeadWorker, LimitReading};
 use brink_wire::value::format_cpus;
 
 pub use self::watch::{Course, Names, Watch};
@@ -44,6 +45,8 @@ pub enum NotRun {
     Broken(Box<Context>, String),
 }
 
+/// Of a process that nobody could wait for.
+const GONE: &str = "its process is gone, and how it ended is not known";
 const ONLY_ECHOES: &str = "the target only echoes: the delay asked has no effect, and there is no ceiling";
 
 impl NotRun {
@@ -96,7 +99,7 @@ pub fn run(
     let onlooker = move |_: &_, snapshot: &_| on_snapshot(snapshot);
     let course = watch.course(prepared.engine, &prepared.options, &settings.stop, Names::Plain, onlooker);
     match course {
-        Ok(course) => Ok(finish(prepared, watch, course, None)),
+        Ok(course) => Ok(finish(prepared, watch, course, Beside::default())),
         Err(error) => Err(prepared.broken(&error)),
     }
 }
@@ -109,7 +112,8 @@ pub fn prepare(mut case: Case, settings: &Settings) -> Result<Prepared, NotRun> 
     let began = Instant::now();
     let mut context = context(&case);
     let client_limits = context.client.limits.clone();
-    let before = preflight::check(&case, &client_limits, None);
+    let cpus = context.client.machine.cpus_allowed.len() as u32;
+    let before = preflight::check(&case, &Surroundings::before(&case, &client_limits, cpus));
     context.predicted.clone_from(&before.predicted);
     let mut forecast = before.clone();
     if let Some(why) = before.short.filter(|_| settings.preflight) {
@@ -126,7 +130,8 @@ pub fn prepare(mut case: Case, settings: &Settings) -> Result<Prepared, NotRun> 
     context.case = case;
     if let Some(facts) = &reached.facts {
         context.target = Some(facts.clone());
-        let after = preflight::check(&context.case, &client_limits, Some(&facts.limits));
+        let after =
+            preflight::check(&context.case, &of_running(&context, &reached, &client_limits, &facts.limits));
         context.predicted.clone_from(&after.predicted);
         forecast = after.clone();
         if let Some(why) = after.short.filter(|_| settings.preflight) {
@@ -165,9 +170,16 @@ impl Prepared {
 
     /// Reckons again with what is in use now, right before the first connection.
     pub fn forecast(&mut self, watch: &Watch) {
-        let limits = watch.with_witness(|witness| witness.limits().clone());
-        let target = Some(limits.target.as_slice()).filter(|target| !target.is_empty());
-        let forecast = preflight::check(&self.context.case, &limits.client, target);
+        let (limits, ports, live) = watch.with_witness(|witness| {
+            (witness.limits().clone(), witness.ports().map(<[_]>::to_vec), witness.live())
+        });
+        let around = Surroundings {
+            ports: ports.as_deref(),
+            listening_ports: connections::ephemeral_ports_listened_on(),
+            strangers: live.unwrap_or(0),
+            ..of_running(&self.context, &self.reached, &limits.client, &limits.target)
+        };
+        let forecast = preflight::check(&self.context.case, &around);
         self.context.predicted.clone_from(&forecast.predicted);
         self.forecast = forecast;
     }
@@ -179,9 +191,12 @@ impl Prepared {
 }
 
 /// Stops a target that was started, and puts the result of one course together.
-pub fn finish(prepared: Prepared, mut watch: Watch, course: Course, extra: Option<Failure>) -> CaseResult {
+pub fn finish(prepared: Prepared, mut watch: Watch, course: Course, beside: Beside) -> CaseResult {
     let Prepared { context, mut reached, options, forecast, .. } = prepared;
-    let died = reached.died();
+    let died = reached.died().or_else(|| {
+        let is_gone = watch.with_witness(witness::Witness::is_gone);
+        is_gone.then(|| GONE.to_owned())
+    });
     let (counters, silent, dead_workers) = watch.with_ends(|ends| {
         let dead_workers = ends.dead_workers().to_vec();
         (ends.counters(), ends.control_failures(), dead_workers)
@@ -191,8 +206,12 @@ pub fn finish(prepared: Prepared, mut watch: Watch, course: Course, extra: Optio
     let remark = reached.remark.take();
     let info = reached.info.take();
     let ending = watch.with_ends(|ends| reached.end(ends.control()));
-    if let Some(Ending::Died(how)) = &ending {
-        // A large process takes its time to end: it may not have been over when it was looked at.
+    // A large process takes its time to end: it may not have been over when it was looked at.
+    let died = died.or_else(|| match &ending {
+        Some(Ending::Died(how)) => Some(how.clone()),
+        _ => None,
+    });
+    if let Some(how) = &died {
         testimony.note_end(how);
     }
     let (usage, sampled) = watch.take_usage();
@@ -208,13 +227,13 @@ pub fn finish(prepared: Prepared, mut watch: Watch, course: Course, extra: Optio
     let evidence = preflight::Evidence::new(&context.case, &options, info.as_ref(), forecast, testimony);
     let measured = Measured {
         remarks,
-        interrupted: interrupted(&outcome, ending.as_ref()),
-        target_died: matches!(ending, Some(Ending::Died(_))),
+        interrupted: interrupted(&outcome, died.as_deref()),
+        target_died: died.is_some(),
         outcome,
         usage,
         plateaus,
         counters,
-        extra,
+        beside,
     };
     context.measured(measured, |failures| preflight::failure_point(failures, &evidence))
 }
@@ -253,6 +272,26 @@ fn probe(case: &Case, options: &LoadOptions, reached: &mut Reached) -> Result<bo
                 counted => format!("{error}; the target counts {}", counted.join(", ")),
             })
         }
+    }
+}
+
+/// What a forecast is made of once the target runs. `target`: its limits, empty where they cannot be told.
+fn of_running<'a>(
+    context: &Context,
+    reached: &'a Reached,
+    client: &'a [LimitReading],
+    target: &'a [LimitReading],
+) -> Surroundings<'a> {
+    let shares_machine = context.shared_machine();
+    let pid = reached.pid_here(shares_machine == Some(true));
+    let running = |readings| Standing { readings, is_running: true };
+    Surroundings {
+        client: running(client),
+        target: (!target.is_empty()).then(|| running(target)),
+        info: reached.info.as_ref(),
+        shares_machine,
+        shares_user: pid.and_then(brink_host::limits::shares_user),
+        ..Surroundings::before(&context.case, client, context.client.machine.cpus_allowed.len() as u32)
     }
 }
 
@@ -312,8 +351,8 @@ fn remarks(
     remarks
 }
 
-fn interrupted(outcome: &Outcome, ending: Option<&Ending>) -> Option<String> {
-    if let Some(Ending::Died(how)) = ending {
+fn interrupted(outcome: &Outcome, died: Option<&str>) -> Option<String> {
+    if let Some(how) = died {
         return Some(format!("the target died during the run: {how}"));
     }
     if outcome.cut_short {

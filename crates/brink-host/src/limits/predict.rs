@@ -1,11 +1,17 @@
 //! What a plan needs of each limit, and which limit ends it first. Pure: no reading, no clock.
 
+use super::thread_cost::beside_stack_bytes;
 use super::{End, LIMITS, Lift, Limit, LimitReading, Scope};
 
 /// Memory mappings that one thread of Rust's standard library takes: its stack and the guard
 /// page below, the signal stack that std gives each thread and the guard page below that
 /// (library/std/src/sys, stack_overflow). A thread made by pthread_create(3) alone takes two.
 pub const MAPPINGS_PER_THREAD: u64 = 4;
+
+/// What brink's own threads leave alone under `vm.max_map_count`, in mappings, and under `rlimit.as`, in bytes.
+pub const LEFT_ALONE_MAPPINGS: u64 = crate::headroom::LEFT_ALONE_MAPS;
+/// See [`LEFT_ALONE_MAPPINGS`].
+pub const LEFT_ALONE_BYTES: u64 = crate::headroom::LEFT_ALONE_BYTES;
 
 /// What one end of a plan needs. All counts are those of that end.
 ///
@@ -19,12 +25,16 @@ pub struct Need {
     pub processes: u64,
     /// Descriptors of one process before its first connection.
     pub fds_at_start: u64,
+    /// Of those, the ones that are open already, which the use of shared limits counts.
+    pub fds_open: u64,
     /// Descriptors per connection: 1 for its socket.
     pub fds_per_connection: u64,
     /// Threads of one process before its first connection.
     pub runtime_threads: u64,
     /// Threads per connection: 1 for a target or an engine with a thread for each, else 0.
     pub threads_per_connection: u64,
+    /// Most threads of one process that its connections cause. `None`: one for each, whatever their number.
+    pub connection_threads_max: Option<u64>,
     /// Stack of a connection's thread, in bytes.
     pub stack_bytes: u64,
     /// Address space of one process before its first connection, in bytes.
@@ -40,8 +50,8 @@ pub struct Need {
     pub sources: u64,
     /// Pairs of address and port that they go to.
     pub destinations: u64,
-    /// Ports of the fullest pair of source and destination that others hold: sockets in use, and those in
-    /// TIME_WAIT that may not be used again ([`crate::connections::towards`]).
+    /// Ports of the fullest pair of source and destination that others hold: sockets in use, those in TIME_WAIT that
+    /// may not be used again ([`crate::connections::towards`]), and those that somebody listens on.
     pub ports_taken: u64,
     /// Descriptors per connection that are in an epoll instance: 1 for an end that waits for many at once.
     pub watches_per_connection: u64,
@@ -58,6 +68,8 @@ pub struct Beside {
     pub threads_at_start: u64,
     /// Threads per connection.
     pub threads_per_connection: u64,
+    /// Most threads, all processes together, that connections cause. `None`: one for each.
+    pub connection_threads_max: Option<u64>,
     /// Descriptors per connection.
     pub fds_per_connection: u64,
     /// User and kernel memory per connection, in bytes, where there is an estimate.
@@ -87,7 +99,8 @@ impl Need {
     #[must_use]
     pub fn files(&self) -> u64 {
         let own = self.connections.saturating_mul(self.fds_per_connection);
-        let start = self.processes.max(1).saturating_mul(self.fds_at_start);
+        let to_come = self.fds_at_start.saturating_sub(self.fds_open);
+        let start = self.processes.max(1).saturating_mul(to_come);
         let beside = self.beside.map_or(0, |other| self.connections.saturating_mul(other.fds_per_connection));
         own.saturating_add(start).saturating_add(beside)
     }
@@ -95,14 +108,25 @@ impl Need {
     /// Threads on the machine: each end's, as far as they are known.
     #[must_use]
     pub fn threads(&self) -> u64 {
+        let processes = self.processes.max(1);
         let own = self.connections.saturating_mul(self.threads_per_connection);
-        let start = self.processes.max(1).saturating_mul(self.runtime_threads);
+        let own_max = self.connection_threads_max.map(|each| each.saturating_mul(processes));
+        let own = own.min(own_max.unwrap_or(u64::MAX));
+        let start = processes.saturating_mul(self.runtime_threads);
         let beside = self.beside.map_or(0, |other| {
-            self.connections
-                .saturating_mul(other.threads_per_connection)
+            let threads = self.connections.saturating_mul(other.threads_per_connection);
+            threads
+                .min(other.connection_threads_max.unwrap_or(u64::MAX))
                 .saturating_add(other.threads_at_start)
         });
         own.saturating_add(start).saturating_add(beside)
+    }
+
+    /// Threads of the fullest process that its connections cause.
+    #[must_use]
+    pub fn connection_threads(&self) -> u64 {
+        let threads = self.connections_per_process().saturating_mul(self.threads_per_connection);
+        threads.min(self.connection_threads_max.unwrap_or(u64::MAX))
     }
 
     /// Address space of the fullest process, in bytes: stacks on top of what it began with.
@@ -112,8 +136,8 @@ impl Need {
         if self.threads_per_connection == 0 {
             return None;
         }
-        let threads = self.connections_per_process().saturating_mul(self.threads_per_connection);
-        Some(threads.saturating_mul(self.stack_bytes).saturating_add(self.virtual_bytes_at_start?))
+        let each = self.stack_bytes.saturating_add(beside_stack_bytes());
+        Some(self.connection_threads().saturating_mul(each).saturating_add(self.virtual_bytes_at_start?))
     }
 
     /// Mappings of the fullest process; only threads take any.
@@ -122,7 +146,7 @@ impl Need {
         if self.threads_per_connection == 0 {
             return None;
         }
-        let threads = self.connections_per_process().saturating_mul(self.threads_per_connection);
+        let threads = self.connection_threads();
         Some(threads.saturating_mul(MAPPINGS_PER_THREAD).saturating_add(self.mappings_at_start))
     }
 
@@ -196,12 +220,19 @@ pub struct Prediction {
 /// that do not bind this end and limits the plan draws nothing from are left out.
 #[must_use]
 pub fn predict(readings: &[LimitReading], end: End, need: &Need) -> Vec<Prediction> {
+    predict_by(readings, end, |_| need.clone())
+}
+
+/// [`predict`], where what is needed of a limit depends on who else draws on it: the other end does on those that
+/// both share, and not on the others.
+#[must_use]
+pub fn predict_by(readings: &[LimitReading], end: End, need: impl Fn(&Limit) -> Need) -> Vec<Prediction> {
     let mut predictions: Vec<Prediction> = LIMITS
         .iter()
         .filter(|limit| limit.binds.includes(end))
         .filter_map(|limit| {
             let reading = readings.iter().find(|reading| reading.name == limit.name)?;
-            carried_by(limit, reading, need)
+            carried_by(limit, reading, &need(limit))
         })
         .collect();
     predictions.sort_by_key(|prediction| prediction.connections_max); // stable: ties keep the table's order
@@ -253,210 +284,5 @@ fn connections_within(limit: &Limit, need: &Need, free: u64) -> Option<u64> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use super::*;
-
-    /// A need that draws on every limit.
-    pub(in crate::limits) fn thorough() -> Need {
-        Need {
-            connections: 10_000,
-            processes: 3,
-            fds_at_start: 12,
-            fds_per_connection: 1,
-            runtime_threads: 2,
-            threads_per_connection: 1,
-            stack_bytes: 1 << 16,
-            virtual_bytes_at_start: Some(1 << 30),
-            mappings_at_start: 40,
-            user_bytes_per_connection: Some(10_000),
-            kernel_bytes_per_connection: Some(5_000),
-            sources: 2,
-            destinations: 3,
-            ports_taken: 5,
-            watches_per_connection: 1,
-            buffered_bytes_per_connection: Some(100),
-            beside: Some(Beside {
-                threads_at_start: 3,
-                threads_per_connection: 1,
-                fds_per_connection: 1,
-                bytes_per_connection: Some(20_000),
-                watches_per_connection: 1,
-                stack_bytes: 1 << 16,
-            }),
-        }
-    }
-
-    fn reading(name: &str, value: Option<u64>, used: Option<u64>) -> LimitReading {
-        let (name, source) = (name.to_owned(), "test".to_owned());
-        LimitReading { name, value, hard: value, used, source, note: None }
-    }
-
-    fn sockets(connections: u64) -> Need {
-        Need {
-            connections,
-            fds_at_start: 12,
-            fds_per_connection: 1,
-            sources: 1,
-            destinations: 1,
-            ..Need::default()
-        }
-    }
-
-    #[test]
-    fn descriptors_carry_what_is_left_after_the_start() {
-        let readings = [reading("rlimit.nofile", Some(1024), Some(500))];
-        let got = predict(&readings, End::Target, &sockets(1012));
-        assert_eq!((got[0].limit, got[0].connections_max, got[0].needed), ("rlimit.nofile", 1012, 1024));
-        assert!(!got[0].short && got[0].fix.is_none());
-        let got = predict(&readings, End::Target, &sockets(1013));
-        assert!(got[0].short && got[0].needed == 1025);
-        assert!(got[0].fix.as_ref().unwrap().contains("1025"));
-        let four = Need { processes: 4, ..sockets(10_000) };
-        assert_eq!(predict(&readings, End::Client, &four)[0].connections_max, 4 * 1012);
-    }
-
-    #[test]
-    fn the_hard_limit_counts_since_both_ends_raise_the_soft_one() {
-        let mut nofile = reading("rlimit.nofile", Some(1024), None);
-        nofile.hard = Some(20_000);
-        let got = predict(&[nofile.clone()], End::Client, &sockets(10_000));
-        assert_eq!((got[0].connections_max, got[0].value), (19_988, 20_000));
-        nofile.hard = None;
-        assert!(predict(&[nofile], End::Client, &sockets(10_000)).is_empty(), "unlimited");
-    }
-
-    #[test]
-    fn ports_bind_only_the_client_per_pair_of_addresses() {
-        let readings = [reading("net.ipv4.ip_local_port_range", Some(28_232), None)];
-        assert!(predict(&readings, End::Target, &sockets(100_000)).is_empty());
-        assert_eq!(predict(&readings, End::Client, &sockets(1))[0].connections_max, 28_232);
-        let spread = Need { sources: 3, destinations: 2, ..sockets(100_000) };
-        let got = predict(&readings, End::Client, &spread);
-        assert_eq!((got[0].connections_max, got[0].needed), (6 * 28_232, 16_667));
-        assert!(predict(&readings, End::Client, &Need { sources: 0, ..spread }).is_empty());
-    }
-
-    #[test]
-    fn ports_that_others_hold_are_not_to_be_had() {
-        let readings = [reading("net.ipv4.ip_local_port_range", Some(1_000), None)];
-        let need = Need { ports_taken: 400, sources: 2, ..sockets(2_000) };
-        let got = predict(&readings, End::Client, &need);
-        assert_eq!((got[0].connections_max, got[0].needed), (2 * 600, 1_400));
-        let all_taken = Need { ports_taken: 1_000, ..need };
-        assert_eq!(predict(&readings, End::Client, &all_taken)[0].connections_max, 0);
-    }
-
-    #[test]
-    fn watches_buffers_and_promised_stacks_are_counted() {
-        let name = |name| [reading(name, Some(1_000), Some(100))];
-        let watching = Need { watches_per_connection: 1, ..sockets(2_000) };
-        let watches = name("fs.epoll.max_user_watches");
-        assert_eq!(predict(&watches, End::Target, &watching)[0].connections_max, 900);
-        let beside = Some(Beside { watches_per_connection: 1, ..Beside::default() });
-        let both = Need { beside, ..watching };
-        assert_eq!(predict(&watches, End::Target, &both)[0].connections_max, 450);
-        assert!(predict(&watches, End::Target, &sockets(2_000)).is_empty());
-        let page = crate::proc_tree::page_bytes();
-        let full = Need { buffered_bytes_per_connection: Some(2 * page), ..sockets(1) };
-        assert_eq!(predict(&name("net.ipv4.tcp_mem"), End::Target, &full)[0].connections_max, 450);
-        let threads = Need { threads_per_connection: 1, stack_bytes: 10, ..sockets(1) };
-        assert_eq!(predict(&name("vm.overcommit"), End::Target, &threads)[0].connections_max, 90);
-        assert!(predict(&name("vm.overcommit"), End::Target, &sockets(1)).is_empty());
-    }
-
-    #[test]
-    fn what_is_short_comes_with_both_commands() {
-        let got = predict(
-            &[reading("kernel.pid_max", Some(10), None)],
-            End::Target,
-            &Need { threads_per_connection: 1, ..sockets(50) },
-        );
-        assert!(got[0].fix.as_ref().unwrap().contains("sysctl -w kernel.pid_max=5"));
-        assert!(got[0].lasting.as_ref().unwrap().contains("/etc/sysctl.d/"));
-    }
-
-    #[test]
-    fn threads_come_on_top_of_those_in_use() {
-        let readings = [
-            reading("kernel.pid_max", Some(32_768), Some(384)),
-            reading("rlimit.nofile", Some(1 << 20), None),
-        ];
-        let threads = Need { threads_per_connection: 1, runtime_threads: 2, ..sockets(40_000) };
-        let got = predict(&readings, End::Target, &threads);
-        assert_eq!((got[0].limit, got[0].connections_max), ("kernel.pid_max", 32_768 - 384 - 2));
-        assert!(got[0].short && got[0].needed == 40_000 + 2 + 384);
-        assert_eq!(got[1].limit, "rlimit.nofile");
-        // A client with threads on the same machine takes as many again.
-        let beside = Some(Beside { threads_per_connection: 1, ..Beside::default() });
-        let both = Need { beside, ..threads };
-        assert_eq!(predict(&readings, End::Target, &both)[0].connections_max, (32_768 - 384 - 2) / 2);
-        // No thread per connection, no bound from threads.
-        assert_eq!(predict(&readings, End::Target, &sockets(40_000)).len(), 1);
-    }
-
-    #[test]
-    fn mappings_are_four_a_thread() {
-        let readings = [reading("vm.max_map_count", Some(65_530), None)];
-        let threads = Need { threads_per_connection: 1, mappings_at_start: 30, ..sockets(20_000) };
-        assert_eq!(predict(&readings, End::Target, &threads)[0].connections_max, 16_375);
-    }
-
-    #[test]
-    fn memory_without_an_estimate_predicts_nothing() {
-        let readings = [reading("memory.available", Some(1_000_000), Some(400_000))];
-        assert!(predict(&readings, End::Target, &sockets(10)).is_empty());
-        let known = Need {
-            user_bytes_per_connection: Some(1_000),
-            kernel_bytes_per_connection: Some(5_000),
-            ..sockets(10)
-        };
-        assert_eq!(predict(&readings, End::Target, &known)[0].connections_max, 100);
-        assert!(
-            predict(&readings, End::Target, &Need { beside: Some(Beside::default()), ..known }).is_empty(),
-            "the other end's part is unknown, so the sum is"
-        );
-    }
-
-    #[test]
-    fn a_limit_that_is_passed_already_carries_none() {
-        let readings =
-            [reading("rlimit.nofile", Some(8), None), reading("kernel.threads-max", Some(10), Some(20))];
-        let got = predict(&readings, End::Target, &Need { threads_per_connection: 1, ..sockets(5) });
-        assert!(got.len() == 2 && got.iter().all(|p| p.connections_max == 0 && p.short));
-    }
-
-    #[test]
-    fn extreme_counts_do_not_overflow() {
-        let readings: Vec<_> =
-            LIMITS.iter().map(|limit| reading(limit.name, Some(u64::MAX - 1), Some(1))).collect();
-        let need = Need { connections: u64::MAX, stack_bytes: u64::MAX, ..thorough() };
-        for prediction in predict(&readings, End::Client, &need) {
-            assert!(prediction.connections_max < u64::MAX);
-        }
-    }
-
-    #[test]
-    fn a_thread_takes_that_many_mappings() {
-        fn mappings() -> usize {
-            std::fs::read_to_string("/proc/self/maps").unwrap().lines().count()
-        }
-        const THREADS: usize = 200;
-        let before = mappings();
-        let barrier = std::sync::Barrier::new(THREADS + 1);
-        let during = std::thread::scope(|scope| {
-            for _ in 0..THREADS {
-                scope.spawn(|| {
-                    barrier.wait();
-                    barrier.wait();
-                });
-            }
-            barrier.wait();
-            let during = mappings();
-            barrier.wait();
-            during
-        });
-        // Allocator arenas add some; neighbours that merge take some off.
-        let per_thread = (during - before) as f64 / THREADS as f64;
-        assert!((per_thread - MAPPINGS_PER_THREAD as f64).abs() < 0.75, "{per_thread}");
-    }
-}
+#[path = "predict_tests.rs"]
+pub(super) mod tests;

@@ -14,7 +14,7 @@ pub(super) const MAX_CONNECTIONS_ROW: Limit = Limit {
     name: MAX_CONNECTIONS,
     unit: "connections",
     binds: Binds::Target,
-    scope: Scope::Process,
+    scope: Scope::Shared,
     group: Group::Target,
     summary: "connections that the target accepts in all; it refuses more, cleanly",
     read: untold,
@@ -28,7 +28,7 @@ pub(super) const POOL_WORKERS_ROW: Limit = Limit {
     name: POOL_WORKERS,
     unit: "connections",
     binds: Binds::Target,
-    scope: Scope::Process,
+    scope: Scope::Shared,
     group: Group::Target,
     summary: "connections that a pool serves at once, over all its processes; the rest wait until one closes",
     read: untold,
@@ -58,7 +58,7 @@ fn untold(_: &ProcTree) -> Figures {
     Figures::unknown(SOURCE, "the target has not said")
 }
 
-/// What a target bounds by itself, all its processes together. `None`: no such bound, or not known.
+/// What a target bounds by itself, all its processes together. `None`: no such bound; of the rest, not known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct OwnBounds {
     /// Connections that it accepts.
@@ -82,7 +82,9 @@ pub fn with_own_bounds(mut readings: Vec<LimitReading>, bounds: &OwnBounds) -> V
         (BACKLOG, bounds.backlog, bounds.accept_queue),
     ] {
         let (name, source) = (name.to_owned(), SOURCE.to_owned());
-        let note = value.is_none().then(|| "no such bound, or not told".to_owned());
+        let unbounded =
+            if name == BACKLOG { "the target has not said" } else { "no limit of the target's own" };
+        let note = value.is_none().then(|| unbounded.to_owned());
         let reading = LimitReading { name, value, hard: None, used, source, note };
         match readings.iter_mut().find(|one| one.name == reading.name) {
             Some(one) => *one = reading,
@@ -121,8 +123,8 @@ mod tests {
         let readings = with_own_bounds(Vec::new(), &bounds);
         let need = Need { connections: 20, ..Need::default() };
         let got = predict(&readings, End::Target, &need);
-        assert_eq!((got[0].limit, got[0].connections_max, got[0].needed), (POOL_WORKERS, 8, 20));
-        assert!(got[0].fix.as_ref().unwrap().contains("20 workers"));
+        assert_eq!((got[0].limit, got[0].connections_max, got[0].needed), (POOL_WORKERS, 5, 23));
+        assert!(got[0].fix.as_ref().unwrap().contains("23 workers"));
         assert!(predict(&readings, End::Client, &need).is_empty());
     }
 }

@@ -8,6 +8,7 @@ use brink_host::usage::{self, ProcessState};
 use brink_results::schema::After;
 use brink_wire::value::format_count;
 
+use crate::run::witness::Witness;
 use crate::run::{Prepared, Watch};
 
 /// How long a target may take to let go of what was closed.
@@ -47,19 +48,13 @@ pub fn look(prepared: &mut Prepared, watch: &Watch, is_interrupted: bool) -> Aft
         return After { why: Some("not looked at: it was stopped".to_owned()), ..After::default() };
     }
     let left = let_go(watch);
-    let state = watch.with_witness(|witness| witness.pid()).and_then(usage::state);
-    let said = watch.with_witness(|witness| witness.stopped());
-    let options = LoadOptions { timeout: ASK_TIMEOUT, ..prepared.options.clone() };
-    let mut refused = None;
-    let is_serving = said.is_none()
-        && (0..ASK_TIMES).any(|_| match brink_client::probe(&options) {
-            Ok(_) => true,
-            Err(error) => {
-                refused = Some(error.to_string());
-                pause(LOOK_EVERY);
-                false
-            }
-        });
+    let state = watch.with_witness(Witness::pid).and_then(usage::state);
+    let said = watch.with_witness(Witness::stopped);
+    let refused = ask(prepared, said).err();
+    let is_serving = refused.is_none();
+    if watch.with_witness(Witness::is_gone) {
+        return After { alive: Some(false), serving: Some(is_serving), left: None, why: refused };
+    }
     let alive = match state {
         Some(ProcessState::Ended) => Some(false),
         Some(ProcessState::Alive | ProcessState::Stopped) => Some(true),
@@ -77,6 +72,30 @@ pub fn look(prepared: &mut Prepared, watch: &Watch, is_interrupted: bool) -> Aft
         (None, _) => None,
     };
     After { alive, serving: Some(is_serving), left, why }
+}
+
+/// Whether the target is there, runs and serves, so that another way up tells something.
+pub fn is_serving(prepared: &mut Prepared, watch: &Watch) -> bool {
+    let is_there = prepared.reached.died().is_none() && !watch.with_witness(Witness::is_gone);
+    is_there && ask(prepared, watch.with_witness(Witness::stopped)).is_ok()
+}
+
+/// One connection and one echo, tried a few times. `stopped`: a process of it that cannot answer.
+fn ask(prepared: &Prepared, stopped: Option<u32>) -> Result<(), String> {
+    if let Some(pid) = stopped {
+        return Err(format!("its process {pid} is stopped"));
+    }
+    let options = LoadOptions { timeout: ASK_TIMEOUT, ..prepared.options.clone() };
+    let mut tries = 0;
+    loop {
+        match brink_client::probe(&options) {
+            Ok(_) => return Ok(()),
+            Err(error) if tries == ASK_TIMES => return Err(error.to_string()),
+            Err(_) => {}
+        }
+        tries += 1;
+        pause(LOOK_EVERY);
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "gives the target time; nothing is measured meanwhile")]

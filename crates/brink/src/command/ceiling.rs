@@ -1,6 +1,5 @@
 //! `brink ceiling`: how many connections a target and this client hold, what gives way first, and what lifts it.
 
-use brink_host::limits::LimitReading;
 use brink_results::case::Case;
 use brink_results::schema::{After, CaseResult, Ceiling, StoppedBy};
 use brink_results::{answer, store};
@@ -12,7 +11,7 @@ use crate::cli::{CeilingArgs, Format};
 use crate::command;
 use crate::exit::{Code, Failure};
 use crate::plan::{self, Machine};
-use crate::preflight;
+use crate::preflight::{self, Surroundings};
 use crate::progress::Progress;
 use crate::stderr;
 
@@ -79,14 +78,10 @@ fn resolve(args: &CeilingArgs, machine: &Machine) -> Result<Case, Failure> {
     }
     let readings = brink_host::limits::read(std::process::id());
     let first = plan::ceiling(args, STOP_AT_MAX, machine)?;
-    let stop_at = bound(&first, &readings, !args.client.source_ip.is_empty());
+    let around = Surroundings::before(&first, &readings, machine.cpus_allowed.len() as u32);
+    let own = preflight::client_max(&first, &around, !args.client.source_ip.is_empty());
+    let stop_at = own.map_or(STOP_AT_MAX, |own| own.saturating_add(own / 20 + BEYOND)).min(STOP_AT_MAX);
     plan::ceiling(args, stop_at, machine)
-}
-
-/// A little more connections than this client's own limits let it open.
-fn bound(case: &Case, readings: &[LimitReading], sources_are_given: bool) -> u64 {
-    let own = preflight::client_max(case, readings, sources_are_given);
-    own.map_or(STOP_AT_MAX, |own| own.saturating_add(own / 20 + BEYOND)).min(STOP_AT_MAX)
 }
 
 /// Of a client that took what it knew with it.

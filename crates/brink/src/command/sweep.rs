@@ -12,7 +12,7 @@ use crate::case_process::{Asked, CaseRunner, Ran};
 use crate::cli::{Format, SweepArgs};
 use crate::command;
 use crate::exit::{Code, Failure};
-use crate::preflight;
+use crate::preflight::{self, Surroundings};
 use crate::progress::Progress;
 use crate::stderr;
 
@@ -90,9 +90,10 @@ impl Sweep<'_> {
 /// Before anything runs: which cases a limit will refuse, and what lifts it.
 fn forecast(plan: &Plan) -> Vec<String> {
     let limits = brink_host::limits::read(std::process::id());
+    let cpus = brink_host::cpus::allowed().map_or(1, |cpus| cpus.len() as u32);
     let mut lines = Vec::new();
     for case in &plan.cases {
-        if let Some(why) = preflight::check(case, &limits, None).short {
+        if let Some(why) = preflight::check(case, &Surroundings::before(case, &limits, cpus)).short {
             lines.push(format!("{} will not run: {why}", case.name));
         }
     }

@@ -46,6 +46,8 @@ pub struct Seen {
     pub gone_cpu_s: f64,
     /// What it counted; a foreign target does not say.
     pub counters: Option<Counters>,
+    /// Connections that wait to be accepted, as it says.
+    pub accept_queue: Option<u64>,
     /// Its machine; known only where it tells.
     pub machine: Option<MachineUsage>,
 }
@@ -127,6 +129,7 @@ impl Teller {
             processes: usage.processes,
             gone_cpu_s,
             counters: Some(usage.counters),
+            accept_queue: usage.accept_queue,
             machine: Some(usage.machine),
         })
     }
@@ -138,7 +141,13 @@ impl Processes {
         self.busiest =
             processes.iter().max_by_key(|process| process.fds).map_or(self.pid, |process| process.pid);
         let gone_cpu_s = self.sampler.gone_cpu_s();
-        (!processes.is_empty()).then_some(Seen { processes, gone_cpu_s, counters: None, machine: None })
+        (!processes.is_empty()).then_some(Seen {
+            processes,
+            gone_cpu_s,
+            counters: None,
+            accept_queue: None,
+            machine: None,
+        })
     }
 }
 

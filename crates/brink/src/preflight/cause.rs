@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use brink_client::LoadOptions;
-use brink_host::classify::{self, Ended, Inference, Observation, TargetState};
+use brink_host::classify::{self, Ended, Inference, Observation};
 use brink_host::connections::PairUse;
 use brink_host::limits::{self, Group, LimitReading, OwnBounds};
 use brink_results::case::Case;
@@ -14,7 +14,7 @@ use brink_results::schema::{Confidence, End, Failure, FailurePoint, Predicted};
 use brink_wire::control::{Info, MachineUsage};
 use brink_wire::value::format_count;
 
-use super::{Forecast, POOL_WORKERS};
+use super::{Fix, Forecast, POOL_WORKERS};
 use crate::run::witness::Testimony;
 
 const SOMAXCONN: &str = "net.core.somaxconn";
@@ -42,7 +42,7 @@ pub struct Evidence {
     /// Serving processes of the target.
     pub processes: u64,
     /// What preflight said lifts each limit that is short: reckoned from the whole need.
-    pub fixes: Vec<(End, &'static str, String)>,
+    pub fixes: Vec<Fix>,
 }
 
 impl Evidence {
@@ -115,12 +115,10 @@ impl Evidence {
 pub fn failure_point(failures: &[Failure], evidence: &Evidence) -> Option<FailurePoint> {
     let first = failures.iter().min_by_key(|failure| (rank(failure), failure.first_at_connections))?;
     let inference = infer(first, evidence);
-    let same = |fix: &&(End, &'static str, String)| {
-        (fix.0 == first.end || fix.1 == POOL_WORKERS) && Some(fix.1) == inference.limit
-    };
-    let reckoned = evidence.fixes.iter().find(same).map(|fix| fix.2.clone());
-    let predicted = evidence.predicted.as_ref().filter(|predicted| predicted.limit == inference.limit_name());
     let end = end_of(first, &inference);
+    let same = |fix: &&Fix| fix.end == end && Some(fix.limit) == inference.limit;
+    let reckoned = evidence.fixes.iter().find(same);
+    let predicted = evidence.predicted.as_ref().filter(|predicted| predicted.limit == inference.limit_name());
     Some(point(first, end, inference, predicted.map(|predicted| predicted.at_connections), reckoned))
 }
 
@@ -130,7 +128,7 @@ fn point(
     end: End,
     inference: Inference,
     predicted_at: Option<u64>,
-    reckoned: Option<String>,
+    reckoned: Option<&Fix>,
 ) -> FailurePoint {
     FailurePoint {
         at_connections: first.first_at_connections,
@@ -146,12 +144,8 @@ fn point(
             classify::Confidence::Unknown => Confidence::Unknown,
         },
         evidence: inference.evidence,
-        // Address space is used by more than was reckoned with, so there what was seen goes first.
-        fix: match inference.limit {
-            Some("rlimit.as") => inference.fix.or(reckoned),
-            _ => reckoned.or(inference.fix),
-        },
-        lasting: inference.lasting,
+        fix: reckoned.map(|fix| fix.live.clone()).or(inference.fix),
+        lasting: reckoned.and_then(|fix| fix.lasting.clone()).or(inference.lasting),
     }
 }
 
@@ -164,10 +158,7 @@ pub fn client_death(
 ) -> FailurePoint {
     let status = ["signal:", "exit status:"].iter().find_map(|begin| how.find(begin));
     let observation = Observation {
-        target: TargetState {
-            ended: status.and_then(|at| Ended::parse(&how[at..])),
-            ..TargetState::default()
-        },
+        ended: status.and_then(|at| Ended::parse(&how[at..])),
         cgroup: before.cgroup.as_ref().zip(now.cgroup.as_ref()),
         ..Observation::new(limits::End::Client, &failure.phase, &failure.errno, failure.first_at_connections)
     };
@@ -297,6 +288,7 @@ fn rank(failure: &Failure) -> u8 {
 mod tests {
     use super::*;
     use crate::run::witness::Limits;
+    use brink_host::classify::TargetState;
 
     fn reading(name: &str, value: u64, used: Option<u64>) -> LimitReading {
         LimitReading {
@@ -311,6 +303,10 @@ mod tests {
 
     fn failure(end: End, phase: &str, errno: &str, at: u64) -> Failure {
         Failure { end, phase: phase.into(), errno: errno.into(), count: 3, first_at_connections: at }
+    }
+
+    fn fix(limit: &'static str, live: &str) -> Fix {
+        Fix { end: End::Target, limit, live: live.to_owned(), lasting: None }
     }
 
     fn evidence() -> Evidence {
@@ -335,13 +331,13 @@ mod tests {
             client_stack_bytes: None,
             pool_workers: None,
             processes: 1,
-            fixes: vec![(End::Target, "rlimit.nofile", "raise it".to_owned())],
+            fixes: vec![fix("rlimit.nofile", "raise it")],
         }
     }
 
     #[test]
     fn a_pool_that_is_full_is_named_only_where_it_was_full() {
-        let fix = (End::Target, POOL_WORKERS, "more workers".to_owned());
+        let fix = fix(POOL_WORKERS, "more workers");
         let bounds = |workers, live| OwnBounds { pool_workers: Some(workers), live, ..OwnBounds::default() };
         let pool = |live| {
             let mut seen = Evidence { own_bounds: bounds(32, live), fixes: vec![fix.clone()], ..evidence() };

@@ -15,6 +15,8 @@ use crate::ends::{Ends, Look};
 
 /// Processes of a target whose time in line for a CPU is read.
 const PROCESSES_MAX: usize = 64;
+/// Of the time that passed, the share from which standing in line for a CPU says something.
+const WAITED_SHARE_MIN: f64 = 0.5;
 
 /// See the module.
 pub struct Witness {
@@ -28,9 +30,12 @@ pub struct Witness {
     accept_queue: Option<u64>,
     /// Most connections that the target counted as open.
     live: Option<u64>,
+    /// Most threads that all its processes had.
+    threads: Option<u64>,
     waited: Waited,
     limits: Limits,
     is_in_trouble: bool,
+    was_alive: bool,
 }
 
 /// What a machine and the control groups of one process on it count, from before the run on.
@@ -100,12 +105,20 @@ fn most_used(before: &mut Vec<LimitReading>, now: Vec<LimitReading>) {
 /// Time that the target's threads stood in line for a CPU, and ran, as of the last look before anything failed.
 #[derive(Debug, Clone, Copy, Default)]
 struct Waited {
-    since: Option<(f64, f64)>,
-    now: Option<(f64, f64)>,
+    since: Option<Standing>,
+    now: Option<Standing>,
+}
+
+/// How long the target's threads stood in line, and ran, in seconds, and when.
+#[derive(Debug, Clone, Copy)]
+struct Standing {
+    t_s: f64,
+    waited_s: f64,
+    ran_s: f64,
 }
 
 impl Waited {
-    fn note(&mut self, is_in_trouble: bool, seen: Option<(f64, f64)>) {
+    fn note(&mut self, is_in_trouble: bool, seen: Option<Standing>) {
         let Some(seen) = seen else { return };
         self.now = Some(seen);
         if !is_in_trouble || self.since.is_none() {
@@ -113,10 +126,14 @@ impl Waited {
         }
     }
 
+    /// Of the time that its threads could have run. One that hardly wants to run is not kept from it: unless it stood
+    /// in line for half of the time that passed, that says nothing.
     fn ratio(self) -> Option<f64> {
-        let ((waited, ran), (waited_now, ran_now)) = (self.since?, self.now?);
-        let (waited, ran) = (waited_now - waited, ran_now - ran);
-        (waited >= 0.0 && ran >= 0.0 && waited + ran > 0.0).then(|| waited / (waited + ran))
+        let (since, now) = (self.since?, self.now?);
+        let (passed, waited, ran) =
+            (now.t_s - since.t_s, now.waited_s - since.waited_s, now.ran_s - since.ran_s);
+        let says = waited >= WAITED_SHARE_MIN * passed && ran >= 0.0 && passed > 0.0;
+        says.then(|| waited / (waited + ran))
     }
 }
 
@@ -166,9 +183,11 @@ impl Witness {
             ports: connections::towards(address),
             accept_queue: None,
             live: None,
+            threads: None,
             waited: Waited::default(),
             limits: Limits::default(),
             is_in_trouble: false,
+            was_alive: pid.and_then(usage::state).is_some_and(|state| state != ProcessState::Ended),
         }
     }
 
@@ -185,8 +204,9 @@ impl Witness {
         self.waited.note(self.is_in_trouble, waits);
         self.is_in_trouble |= failed > 0;
         let here = self.pid.and_then(|pid| connections::accept_queue(pid, self.address));
-        self.accept_queue = self.accept_queue.max(here);
+        self.accept_queue = self.accept_queue.max(here).max(look.accept_queue);
         self.live = self.live.max(look.target.as_ref().and_then(|target| target.live));
+        self.threads = self.threads.max(look.target.as_ref().and_then(|target| target.threads));
         match (&mut self.target, &look.target_machine) {
             (Some(counted), Some(told)) if counted.sampler.is_none() => counted.now = told.usage.clone(),
             (none @ None, Some(told)) => *none = Some(Counted::told(told.usage.clone())),
@@ -205,9 +225,20 @@ impl Witness {
         &self.limits
     }
 
+    /// Most connections that the target counted as open so far.
+    pub fn live(&self) -> Option<u64> {
+        self.live
+    }
+
     /// First process of the target, where it is on this machine.
     pub fn pid(&self) -> Option<u32> {
         self.pid
+    }
+
+    /// Whether the target's process, which lived when it was first looked at, is gone.
+    pub fn is_gone(&self) -> bool {
+        let state = self.pid.map(usage::state);
+        self.was_alive && matches!(state, Some(None | Some(ProcessState::Ended)))
     }
 
     /// A process of the target that is stopped.
@@ -234,6 +265,7 @@ impl Witness {
             is_listening: self.pid.and_then(|pid| connections::is_listening(pid, self.address)),
             accept_queue: self.accept_queue,
             run_wait_ratio: self.waited.ratio(),
+            threads: self.threads,
         };
         let pair = |counted: &Counted| (counted.before.clone(), counted.now.clone());
         Testimony {
@@ -252,15 +284,14 @@ fn stopped(pid: u32) -> Option<u32> {
     std::iter::once(pid).chain(of_family).find(|&pid| usage::state(pid) == Some(ProcessState::Stopped))
 }
 
-/// Seconds in line for a CPU, and of CPU time.
-fn time_of(pid: u32, sample: Option<&EndSample>) -> Option<(f64, f64)> {
+fn time_of(pid: u32, sample: Option<&EndSample>) -> Option<Standing> {
     let sample = sample?;
     let pids: Vec<u32> = match sample.workers.as_slice() {
         [] => vec![pid],
         workers => workers.iter().take(PROCESSES_MAX).map(|worker| worker.pid).collect(),
     };
-    let waited = pids.into_iter().map(usage::run_wait_s).sum::<Option<f64>>()?;
-    Some((waited, sample.cpu_s?))
+    let waited_s = pids.into_iter().map(usage::run_wait_s).sum::<Option<f64>>()?;
+    Some(Standing { t_s: sample.t_s, waited_s, ran_s: sample.cpu_s? })
 }
 
 #[cfg(test)]
@@ -296,12 +327,15 @@ mod tests {
     fn time_in_line_counts_from_the_first_failure_on() {
         let mut waited = Waited::default();
         assert_eq!(waited.ratio(), None);
-        waited.note(false, Some((5.0, 10.0)));
-        waited.note(false, Some((6.0, 20.0)));
-        waited.note(true, Some((9.0, 21.0)));
+        let at = |t_s, waited_s, ran_s| Some(Standing { t_s, waited_s, ran_s });
+        waited.note(false, at(1.0, 5.0, 10.0));
+        waited.note(false, at(2.0, 6.0, 20.0));
+        waited.note(true, at(6.0, 9.0, 21.0));
         assert_eq!(waited.ratio(), Some(0.75));
         waited.note(true, None);
         assert_eq!(waited.ratio(), Some(0.75));
+        waited.note(true, at(9.0, 9.1, 21.0));
+        assert_eq!(waited.ratio(), None, "it hardly wanted to run");
     }
 
     #[test]

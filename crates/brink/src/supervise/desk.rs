@@ -9,6 +9,7 @@ use brink_target::control::Answers;
 use brink_wire::control::{Info, LimitReading, Ready, TargetUsage};
 
 use super::crew::Crew;
+use crate::preflight;
 
 /// All that the answers are made of.
 pub struct Desk {
@@ -49,20 +50,23 @@ impl Answers for Desk {
         TargetUsage { processes, machine, accept_queue, counters, dead_workers: self.crew.dead() }
     }
 
-    /// Those of the worker that holds most, which meets a limit of a process first.
+    /// Those of the worker that holds most, which meets a limit of a process first; the target's own bounds are of
+    /// all workers together.
     fn limits(&self) -> Vec<LimitReading> {
-        let (processes, _) = self.crew.ask();
+        let (processes, counters) = self.crew.ask();
         let Some(fullest) = processes.iter().max_by_key(|process| (process.live, process.fds)) else {
             return Vec::new();
         };
         let whose = format!("of worker {}, the fullest of {}", fullest.pid, processes.len());
         let mut readings = limits::read(fullest.pid);
         for reading in &mut readings {
-            if limits::find(&reading.name).is_some_and(|row| row.scope == Scope::Process) {
+            // What only one process has in use; settings are the same for all.
+            let is_of_process = limits::find(&reading.name).is_some_and(|row| row.scope == Scope::Process);
+            if is_of_process && reading.used.is_some() {
                 let note = reading.note.take();
                 reading.note = Some(note.map_or_else(|| whose.clone(), |note| format!("{note}; {whose}")));
             }
         }
-        readings
+        limits::with_own_bounds(readings, &preflight::bounds_of(&self.info, counters.live))
     }
 }

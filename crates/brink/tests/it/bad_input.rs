@@ -55,6 +55,15 @@ fn flags() {
     refused(&["load", "--command", "a 'b"], 2, &["--command", "quote"]);
     refused(&["load", "--command", "''"], 2, &["--command", "a command is needed"]);
     refused(&["load", "--token", "x"], 2, &["--token", "runs already"]);
+    refused(&["limits", "--model", "mio"], 2, &["--model", "--connections"]);
+    refused(&["limits", "--engine", "pool"], 2, &["--engine", "--connections"]);
+    refused(&["limits", "-c", "5", "--stack-size", "1MiB", "--model", "mio"], 2, &["--stack-size", "mio"]);
+    refused(&["limits", "-c", "5", "--source-ip", "::1"], 2, &["--source-ip", "IPv6"]);
+    refused(&["limits", "--pid", "0"], 2, &["--pid", "4194304"]);
+    refused(&["limits", "--target", "here"], 2, &["--target", "127.0.0.1:7000"]);
+    refused(&["limits", "--target", "127.0.0.1:1"], 1, &["--target", "--control", "--pid"]);
+    refused(&["limits", "--pid", "1", "-c", "5", "--processes", "2"], 2, &["--processes", "--model"]);
+    refused(&["limits", "--token", "x"], 2, &["--token", "--target"]);
     refused(&["load", "-r", "0"], 2, &["--rate", "0.001"]);
     refused(&["load", "-r", "5", "--workload", "closed"], 2, &["--rate", "open"]);
     refused(&["load", "--workload", "open"], 2, &["--rate"]);

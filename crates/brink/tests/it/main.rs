@@ -6,6 +6,7 @@
 mod bad_input;
 mod by_hand;
 mod configs;
+mod limits;
 mod processes;
 mod program;
 mod readme;
