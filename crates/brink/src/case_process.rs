@@ -19,7 +19,7 @@ use brink_wire::control::{LimitReading, MachineUsage};
 use crate::ceiling::Climbing;
 use crate::exit::Failure;
 use crate::progress::Snapshot;
-use crate::run;
+use crate::run::{self, Preamble};
 use crate::signals::{self, Caught};
 
 /// Runs cases, one at a time, and passes signals on to the one that runs.
@@ -97,7 +97,7 @@ impl CaseRunner {
         let death =
             died.unwrap_or_else(|| Death::before("the process that ran it left no result".to_owned()));
         let how = death.how.clone();
-        let result = run::of_dead_client(case, death, &told.snapshots);
+        let result = run::of_dead_client(case, death, told.preamble, &told.snapshots);
         if let Some((out, number)) = asked.out {
             store::write_result(out, number, &result).map_err(|error| Failure::failed(error.to_string()))?;
         }
@@ -150,8 +150,11 @@ impl CaseRunner {
                 if let Ok(snapshot) = serde_json::from_str::<Snapshot>(&line) {
                     on_snapshot(&snapshot);
                     told.snapshots.push(snapshot);
+                // A result has all that a preamble has.
                 } else if let Ok(result) = serde_json::from_str::<CaseResult>(&line) {
                     told.result = Some(Box::new(result));
+                } else if let Ok(preamble) = serde_json::from_str::<Preamble>(&line) {
+                    told.preamble = Some(preamble);
                 }
             }
         }
@@ -169,6 +172,7 @@ impl CaseRunner {
 /// What a process of a case said on its way.
 #[derive(Default)]
 struct Told {
+    preamble: Option<Preamble>,
     snapshots: Vec<Snapshot>,
     result: Option<Box<CaseResult>>,
 }

@@ -12,11 +12,11 @@ use brink_results::schema::{CaseResult, Ceiling, Climb, End, Failure, Held, Stop
 use brink_results::window;
 use serde::{Deserialize, Serialize};
 
-use self::floor::Floor;
+pub use self::floor::Floor;
 use crate::assemble::{self, Beside};
 use crate::ends::Look;
 use crate::progress::Snapshot;
-use crate::run::{self, Course, Names, NotRun, Prepared, Settings, Watch};
+use crate::run::{self, Course, Names, News, NotRun, Prepared, Settings, Watch};
 
 /// Attempts that fail in a row before the second way up is over, with one under way at a time.
 const FAILURES_FINE: u32 = 5;
@@ -42,7 +42,7 @@ pub struct Climbing {
     pub token_was_typed: bool,
 }
 
-/// Finds the edge of a case. `on_snapshot` is called several times a second from another thread.
+/// Finds the edge of a case, and tells how it goes.
 ///
 /// # Errors
 /// [`NotRun`], with which a failed result can still be written.
@@ -50,7 +50,7 @@ pub fn run(
     case: Case,
     climbing: &Climbing,
     settings: &Settings,
-    on_snapshot: impl FnMut(&Snapshot) + Send + Clone + 'static,
+    mut tell: impl FnMut(News<'_>) + Send + Clone + 'static,
 ) -> Result<CaseResult, NotRun> {
     // Whether a limit is in the way is what is asked.
     let settings =
@@ -58,9 +58,10 @@ pub fn run(
     let mut prepared = run::prepare(case, &settings)?;
     let mut watch = prepared.watch();
     prepared.forecast(&watch);
+    tell(News::Preamble(&prepared.preamble()));
     let floor = Floor::new(climbing.memory_floor_bytes, prepared.context.client.machine.memory_bytes);
     let mut ascent = Ascent { prepared, floor, climbs: Vec::new(), courses: Vec::new() };
-    match ascent.climb_all(&mut watch, &settings.stop, on_snapshot) {
+    match ascent.climb_all(&mut watch, &settings.stop, tell) {
         Ok(()) => ascent.come_down(watch),
         Err(error) => Err(ascent.prepared.broken(&error)),
     }
@@ -80,19 +81,19 @@ impl Ascent {
         &mut self,
         watch: &mut Watch,
         stop: &Stop,
-        on_snapshot: impl FnMut(&Snapshot) + Send + Clone + 'static,
+        tell: impl FnMut(News<'_>) + Send + Clone + 'static,
     ) -> std::io::Result<()> {
         let mut options = self.scouting();
         loop {
             let names = if self.climbs.is_empty() { Names::Scouting } else { Names::Plain };
             // Enough is said once for each way up.
             let enough = stop.anew();
-            let (floor, asked, mut tell) = (self.floor.clone(), enough.clone(), on_snapshot.clone());
+            let (floor, asked, mut tell) = (self.floor.clone(), enough.clone(), tell.clone());
             let onlooker = move |look: &Look, snapshot: &Snapshot| {
                 if floor.is_met(look, snapshot.live) {
                     asked.ask_enough();
                 }
-                tell(snapshot);
+                tell(News::Snapshot(snapshot));
             };
             let course = watch.course(self.prepared.engine, &options, &enough, names, onlooker)?;
             self.note(&options, course);
@@ -229,7 +230,7 @@ impl Ascent {
 /// What became of the connections that were held, if any were.
 fn held(outcome: &Outcome) -> Option<Held> {
     let samples = &outcome.samples;
-    (outcome.window > Duration::ZERO).then(|| Held {
+    (outcome.window > Duration::ZERO).then_some(Held {
         connections: outcome.peak_live,
         window_s: outcome.window.as_secs_f64(),
         heartbeats: samples.requests_completed,

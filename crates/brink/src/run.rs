@@ -19,9 +19,10 @@ use crate::target_process::Ending;
 use brink_client::{Engine, LoadOptions, Outcome, ProbeError};
 use brink_host::connections;
 use brink_results::case::{Case, Protocol};
-use brink_results::schema::{CaseResult, End, EndFacts, Failure};
+use brink_results::schema::{CaseResult, End, EndFacts, Failure, Predicted};
 use brink_wire::control::{DeadWorker, LimitReading};
 use brink_wire::value::format_cpus;
+use serde::{Deserialize, Serialize};
 
 pub use self::watch::{Course, Names, Watch};
 
@@ -33,6 +34,26 @@ pub struct Settings {
     pub permission: Permission,
     /// Asks the run to finish with what it has.
     pub stop: brink_client::Stop,
+}
+
+/// What is known of a case before its first connection: all that is left of it, should its process die.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Preamble {
+    /// With what the target said of itself.
+    pub case: Case,
+    /// The target's machine and limits, where it says.
+    pub target: Option<EndFacts>,
+    /// What arithmetic says.
+    pub predicted: Option<Predicted>,
+}
+
+/// What a run tells on its way.
+#[derive(Debug, Clone, Copy)]
+pub enum News<'a> {
+    /// Once, before the first connection.
+    Preamble(&'a Preamble),
+    /// Several times a second, from another thread.
+    Snapshot(&'a Snapshot),
 }
 
 /// Why a case has no measurement.
@@ -84,19 +105,20 @@ pub struct Prepared {
     pub began: Instant,
 }
 
-/// Runs a case. `on_snapshot` is called several times a second from another thread.
+/// Runs a case, and tells how it goes.
 ///
 /// # Errors
 /// [`NotRun`], with which a failed result can still be written.
 pub fn run(
     case: Case,
     settings: &Settings,
-    mut on_snapshot: impl FnMut(&Snapshot) + Send + 'static,
+    mut tell: impl FnMut(News<'_>) + Send + 'static,
 ) -> Result<CaseResult, NotRun> {
     let mut prepared = prepare(case, settings)?;
     let mut watch = prepared.watch();
     prepared.forecast(&watch);
-    let onlooker = move |_: &_, snapshot: &_| on_snapshot(snapshot);
+    tell(News::Preamble(&prepared.preamble()));
+    let onlooker = move |_: &_, snapshot: &_| tell(News::Snapshot(snapshot));
     let course = watch.course(prepared.engine, &prepared.options, &settings.stop, Names::Plain, onlooker);
     match course {
         Ok(course) => Ok(finish(prepared, watch, course, Beside::default())),
@@ -182,6 +204,15 @@ impl Prepared {
         let forecast = preflight::check(&self.context.case, &around);
         self.context.predicted.clone_from(&forecast.predicted);
         self.forecast = forecast;
+    }
+
+    /// What is known before the first connection.
+    pub fn preamble(&self) -> Preamble {
+        Preamble {
+            case: self.context.case.clone(),
+            target: self.context.target.clone(),
+            predicted: self.context.predicted.clone(),
+        }
     }
 
     /// The client itself could not run.
@@ -296,8 +327,18 @@ fn of_running<'a>(
 }
 
 /// The result of a case whose client ended without one: what it said on its way, and what ended it.
-pub fn of_dead_client(case: &Case, death: Death, snapshots: &[Snapshot]) -> CaseResult {
-    let mut result = context(case).failed(death.how.clone());
+pub fn of_dead_client(
+    case: &Case,
+    death: Death,
+    preamble: Option<Preamble>,
+    snapshots: &[Snapshot],
+) -> CaseResult {
+    let mut known = context(case);
+    if let Some(preamble) = preamble {
+        known =
+            Context { case: preamble.case, target: preamble.target, predicted: preamble.predicted, ..known };
+    }
+    let mut result = known.failed(death.how.clone());
     let Some((last, counted)) = snapshots.last().zip(death.counted) else { return result };
     let most = snapshots.iter().map(|snapshot| snapshot.live).max().unwrap_or(0);
     let requested = result.connections.requested;
@@ -313,7 +354,9 @@ pub fn of_dead_client(case: &Case, death: Death, snapshots: &[Snapshot]) -> Case
         count: 1,
         first_at_connections: most,
     };
-    result.failure_point = Some(preflight::client_death(&failure, &death.limits, &counted, &death.how));
+    let predicted = result.predicted.as_ref();
+    result.failure_point =
+        Some(preflight::client_death(&failure, predicted, &death.limits, &counted, &death.how));
     result.failures = vec![failure];
     result
 }

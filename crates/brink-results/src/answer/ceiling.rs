@@ -15,33 +15,30 @@ use crate::schema::{CaseResult, Ceiling, Climb, FailurePoint, KernelScope, Predi
 pub fn answer_ceiling(result: &CaseResult) -> String {
     let Some(ceiling) = &result.ceiling else { return super::answer_one(result) };
     let mut lines = vec![headline(result, ceiling)];
-    let mut say = |name: &str, text: &str| lines.extend(entry(name, text));
     match &result.failure_point {
         Some(point) => {
-            say("gave way", &gave_way(point, ceiling));
-            say("limit", &limit(point));
-            say("predicted", &predicted(result.predicted.as_ref(), Some(point)));
+            lines.extend(entry("gave way", &gave_way(point, ceiling)));
+            lines.extend(entry("limit", &limit(point)));
+            lines.extend(entry("predicted", &predicted(result.predicted.as_ref(), Some(point))));
             for (number, sentence) in point.evidence.iter().enumerate() {
-                say(if number == 0 { "evidence" } else { "" }, &printable(sentence));
+                lines.extend(entry(if number == 0 { "evidence" } else { "" }, &printable(sentence)));
             }
-            if let Some(fix) = &point.fix {
-                say("to lift it", &printable(fix));
-            }
-            if let Some(lasting) = &point.lasting {
-                say("for good", &printable(lasting));
+            // Whole, on a line of its own: it is there to be copied.
+            for (name, command) in [("to lift it", &point.fix), ("for good", &point.lasting)] {
+                lines.extend(command.iter().map(|command| format!("  {name:<13} {}", printable(command))));
             }
         }
         None => {
-            say("gave way", "nothing");
-            say("predicted", &predicted(result.predicted.as_ref(), None));
+            lines.extend(entry("gave way", "nothing"));
+            lines.extend(entry("predicted", &predicted(result.predicted.as_ref(), None)));
         }
     }
-    say("climbs", &ceiling.climbs.iter().map(climb).collect::<Vec<_>>().join("; "));
+    lines.extend(entry("climbs", &ceiling.climbs.iter().map(climb).collect::<Vec<_>>().join("; ")));
     if let Some(held) = &ceiling.held {
         let cpu = held.target_cpu_per_s.map_or(String::new(), |per_s| {
             format!("; the target used {} CPU seconds per second", cpu_seconds(Some(per_s)))
         });
-        say(
+        lines.extend(entry(
             "held",
             &format!(
                 "{} connections for {:.1} s: {} echoes answered, {} not, {} connections lost{cpu}",
@@ -51,14 +48,14 @@ pub fn answer_ceiling(result: &CaseResult) -> String {
                 format_count(held.failed),
                 format_count(held.closed_early),
             ),
-        );
+        ));
     }
-    say("afterwards", &after(ceiling));
+    lines.extend(entry("afterwards", &after(ceiling)));
     let memory = &result.memory_per_connection;
-    say("target/conn", &end_memory(&memory.target, false));
+    lines.extend(entry("target/conn", &end_memory(&memory.target, false)));
     let counted = memory.target.kernel_bytes.is_some()
         && memory.target.kernel_scope == Some(KernelScope::MachineBothEnds);
-    say("client/conn", &end_memory(&memory.client, counted));
+    lines.extend(entry("client/conn", &end_memory(&memory.client, counted)));
     lines.join("\n") + "\n"
 }
 

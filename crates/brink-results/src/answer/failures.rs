@@ -76,7 +76,7 @@ pub fn point_sentence(point: &FailurePoint) -> String {
         text.push_str(&format!(" {TO_LIFT}{fix}"));
     }
     if let Some(lasting) = &point.lasting {
-        text.push_str(&format!(". {FOR_GOOD}{lasting}"));
+        text.push_str(&format!(" {FOR_GOOD}{lasting}"));
     }
     printable(&text)
 }

@@ -2,13 +2,14 @@
 //!
 //! Counts characters. Must not break a command that is there to be copied.
 
-use crate::answer::failures::TO_LIFT;
+use crate::answer::failures::{FOR_GOOD, TO_LIFT};
 
 /// Columns of the text answer.
 pub const COLUMNS: usize = 100;
 
 /// Breaks text at spaces into lines of at most [`COLUMNS`] columns, of which `taken` are left free on each.
-/// A word longer than that has a line of its own. A command after [`TO_LIFT`] begins a line and is not broken.
+/// A word longer than that has a line of its own. A command after [`TO_LIFT`], and one
+/// after [`FOR_GOOD`], begins a line and is not broken.
 #[must_use]
 pub fn lines(text: &str, taken: usize) -> Vec<String> {
     let width = COLUMNS.saturating_sub(taken);
@@ -26,7 +27,11 @@ pub fn lines(text: &str, taken: usize) -> Vec<String> {
             _ => lines.push(word),
         }
     }
-    lines.extend(command.map(str::to_owned));
+    match command.map(|command| (command, command.find(FOR_GOOD))) {
+        Some((both, Some(at))) => lines.extend([both[..at].trim_end().to_owned(), both[at..].to_owned()]),
+        Some((command, None)) => lines.push(command.to_owned()),
+        None => {}
+    }
     lines
 }
 
@@ -72,6 +77,8 @@ mod tests {
     fn long_words_and_commands_stay_whole() {
         let word = "x".repeat(120);
         assert_eq!(lines(&format!("a {word} b"), 0), ["a", &word, "b"]);
+        let both = lines(&format!("Gave way. {TO_LIFT}one {FOR_GOOD}two three"), 0);
+        assert_eq!(both, ["Gave way.", "To lift it: one", "For good: two three"]);
         let command = format!("{TO_LIFT}sysctl -w {}", "y ".repeat(80));
         assert_eq!(lines(&format!("Gave way. {command}"), 0), ["Gave way.", &command]);
         assert!(lines("", 0).is_empty());

@@ -1,18 +1,20 @@
 //! `brink ceiling`: how many connections a target and this client hold, what gives way first, and what lifts it.
 
-use brink_results::case::Case;
+use brink_results::case::{Case, Origin};
 use brink_results::schema::{After, CaseResult, Ceiling, StoppedBy};
 use brink_results::{answer, store};
 use brink_wire::value::format_count;
 
 use crate::case_process::{Asked, CaseRunner, Ran};
-use crate::ceiling::Climbing;
+use crate::ceiling::{Climbing, Floor};
 use crate::cli::{CeilingArgs, Format};
 use crate::command;
 use crate::exit::{Code, Failure};
+use crate::options;
 use crate::plan::{self, Machine};
 use crate::preflight::{self, Surroundings};
 use crate::progress::Progress;
+use crate::reach;
 use crate::stderr;
 
 /// Connections above what this client's own limits let it open, so that one of them is met.
@@ -86,15 +88,30 @@ fn resolve(args: &CeilingArgs, machine: &Machine) -> Result<Case, Failure> {
 
 /// Of a client that took what it knew with it.
 fn of_dead_client(result: &CaseResult, memory_floor_bytes: Option<u64>) -> Ceiling {
+    let floor = Floor::new(memory_floor_bytes, result.facts.client.machine.memory_bytes);
     Ceiling {
         at_connections: result.connections.peak_live,
         stopped_by: StoppedBy::ClientDied,
         stop_at: result.connections.requested,
-        memory_floor_bytes: memory_floor_bytes.unwrap_or(0),
+        memory_floor_bytes: floor.bytes(),
         climbs: Vec::new(),
         held: None,
-        after: After { why: Some("not looked at: the client died".to_owned()), ..After::default() },
+        after: after_death(&result.case),
     }
+}
+
+/// A target that brink had started ended with the client; one that ran before is asked.
+fn after_death(case: &Case) -> After {
+    let Origin::Address { address, .. } = &case.target.origin else {
+        let why = Some("it was started for this, and ended with the client".to_owned());
+        return After { alive: Some(false), serving: Some(false), left: None, why };
+    };
+    let asked = reach::resolve("--target", address).and_then(|at| {
+        let options = options::of_case(case, at, None)?;
+        brink_client::probe(&options).map_err(|error| error.to_string())
+    });
+    let is_serving = asked.is_ok();
+    After { alive: is_serving.then_some(true), serving: Some(is_serving), left: None, why: asked.err() }
 }
 
 /// A ceiling that was found is no failure, whatever it was.

@@ -8,7 +8,7 @@ mod table;
 use std::net::SocketAddr;
 
 use brink_client::control::ControlClient;
-use brink_host::limits::{End as HostEnd, LIMITS, Limit, LimitReading};
+use brink_host::limits::{End as HostEnd, Group, LIMITS, Limit, LimitReading};
 use brink_results::schema::End;
 use brink_wire::control::Info;
 
@@ -24,6 +24,13 @@ pub struct Seen {
     pub client: Vec<LimitReading>,
     /// The target's, where one was named.
     pub target: Option<Target>,
+}
+
+impl Seen {
+    /// Which end this machine is, where that is said.
+    fn end_here(&self) -> Option<End> {
+        self.target.as_ref().map(|_| End::Client)
+    }
 }
 
 /// A target that was named.
@@ -156,14 +163,19 @@ fn resolve(flag: &str, address: &str) -> Result<SocketAddr, Failure> {
     reach::resolve(flag, address).map_err(Failure::usage)
 }
 
-/// The rows that bind an end, with what was read of each, in the order they are shown.
-fn rows_of(readings: &[LimitReading], end: End) -> impl Iterator<Item = (&'static Limit, &LimitReading)> {
-    let end = match end {
-        End::Client => HostEnd::Client,
-        End::Target => HostEnd::Target,
+/// The rows that bind an end, with what was read of each, in the order they are shown. No end: this machine alone,
+/// where either may run, so all but what a target bounds by itself.
+fn rows_of(
+    readings: &[LimitReading],
+    end: Option<End>,
+) -> impl Iterator<Item = (&'static Limit, &LimitReading)> {
+    let binds = move |row: &&Limit| match end {
+        Some(End::Client) => row.binds.includes(HostEnd::Client),
+        Some(End::Target) => row.binds.includes(HostEnd::Target),
+        None => row.group != Group::Target,
     };
     LIMITS
         .iter()
-        .filter(move |row| row.binds.includes(end))
+        .filter(binds)
         .filter_map(|row| Some((row, readings.iter().find(|reading| reading.name == row.name)?)))
 }

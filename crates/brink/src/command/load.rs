@@ -14,7 +14,7 @@ use crate::command;
 use crate::ends::lock;
 use crate::exit::{Code, Failure};
 use crate::progress::Progress;
-use crate::run::{self, NotRun, Settings};
+use crate::run::{self, News, NotRun, Settings};
 use crate::stderr;
 use crate::{plan, signals};
 
@@ -40,7 +40,11 @@ pub fn run(args: &LoadArgs) -> Result<(), Failure> {
     lock(&progress).begin(&case.name);
     let settings = Settings { preflight: !args.no_preflight, permission, stop };
     let showing = Arc::clone(&progress);
-    let ran = run::run(case, &settings, move |snapshot| lock(&showing).update(snapshot));
+    let ran = run::run(case, &settings, move |news| {
+        if let News::Snapshot(snapshot) = news {
+            lock(&showing).update(snapshot);
+        }
+    });
     lock(&progress).finish();
     let (result, failure) = match ran {
         Ok(result) => {

@@ -16,9 +16,8 @@ use crate::ceiling::{self, Climbing};
 use crate::cli::RunCaseArgs;
 use crate::command;
 use crate::exit::Failure;
-use crate::progress::Snapshot;
 use crate::reach::Permission;
-use crate::run::{self, Settings};
+use crate::run::{self, News, Settings};
 use crate::signals;
 
 /// Runs the case on stdin and writes its result, whatever became of it.
@@ -68,9 +67,13 @@ fn hand_over(result: &CaseResult) -> Result<(), Failure> {
     command::print(&format!("{json}\n"))
 }
 
-/// One snapshot for the process that draws. If that one is gone, this one is about to end too.
-fn report(snapshot: &Snapshot) {
-    if let Ok(mut line) = serde_json::to_vec(snapshot) {
+/// A line for the process that draws. If that one is gone, this one is about to end too.
+fn report(news: News<'_>) {
+    let json = match news {
+        News::Preamble(preamble) => serde_json::to_vec(preamble),
+        News::Snapshot(snapshot) => serde_json::to_vec(snapshot),
+    };
+    if let Ok(mut line) = json {
         line.push(b'\n');
         let _nobody_reads = std::io::stdout().lock().write_all(&line);
     }

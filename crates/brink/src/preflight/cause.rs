@@ -152,6 +152,7 @@ fn point(
 /// What ended a client that left nothing but its failure. `how` ends with the words of its exit status.
 pub fn client_death(
     failure: &Failure,
+    predicted: Option<&Predicted>,
     limits: &[LimitReading],
     (before, now): &(MachineUsage, MachineUsage),
     how: &str,
@@ -163,7 +164,8 @@ pub fn client_death(
         ..Observation::new(limits::End::Client, &failure.phase, &failure.errno, failure.first_at_connections)
     };
     let inference = classify::classify(&observation, limits, Some((before, now)));
-    point(failure, End::Client, inference, None, None)
+    let predicted = predicted.filter(|predicted| predicted.limit == inference.limit_name());
+    point(failure, End::Client, inference, predicted.map(|predicted| predicted.at_connections), None)
 }
 
 /// The end that gave way. Where it was seen, unless what gave way is known to be the target's.

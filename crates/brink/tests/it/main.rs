@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod by_hand;
+mod ceiling;
 mod configs;
 mod limits;
 mod processes;

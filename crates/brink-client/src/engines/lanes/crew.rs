@@ -26,8 +26,12 @@ const SHOW: Duration = Duration::from_millis(100);
 
 /// The one worker, from its start to its samples, with so many lanes.
 ///
+/// Where there is no room for a thread, or it cannot be made, that is a failure in phase `spawn`, and no connection is
+/// opened: fewer lanes would be another load. Those that were made stay until the end of the run, so that what they
+/// use can be seen.
+///
 /// # Errors
-/// Where there is no room for a thread, or it cannot be made: the lanes that were are dismissed.
+/// What keeps anything from being made.
 pub(in crate::engines) fn run(worker: &Worker<'_>, lanes: u32) -> io::Result<WorkerSamples> {
     let hub = Arc::new(Hub::new(worker, shards().min(lanes))?);
     let bells = Bells::new()?;
@@ -39,26 +43,28 @@ pub(in crate::engines) fn run(worker: &Worker<'_>, lanes: u32) -> io::Result<Wor
         Ok(())
     }));
     let followed = thread::scope(|scope| {
-        let crew = Crew { worker, hub: &hub, bells: &bells, post: &post, lanes };
+        let mut crew = Crew { worker, hub: &hub, bells: &bells, post: &post, lanes, made: 0 };
         let _dismissal = Dismissal(crew);
-        for index in 0..lanes {
-            let live = move || crew.lane(index);
+        while crew.made < lanes {
+            let (index, lane) = (crew.made, crew);
+            let live = move || lane.lane(index);
             let spawn = |()| thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, live);
             let room = headroom.check(STACK_BYTES as u64, u64::from(index));
-            room.and_then(spawn).map_err(|error| unmade(index, lanes, &error))?;
+            if let Err(error) = room.and_then(spawn) {
+                hub.give_up();
+                hub.counts.of(index).attempt();
+                hub.attempt_failed(index, "spawn", &brink_host::errno::name(&error), None);
+                break;
+            }
+            crew.made += 1;
         }
-        io::Result::Ok(crew.follow_orders())
-    })?;
+        crew.follow_orders()
+    });
     if let Err(error) = followed {
         hub.failure(0, "poll", &brink_host::errno::name(&error));
     }
     worker.shard.set(hub.counts.sums());
     hub.collect()
-}
-
-/// Why there are not as many threads as asked.
-fn unmade(index: u32, lanes: u32, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("thread {} of {lanes}: {error}", u64::from(index) + 1))
 }
 
 /// What the lanes share beside the hub.
@@ -69,6 +75,8 @@ struct Crew<'a> {
     bells: &'a Bells,
     post: &'a Post,
     lanes: u32,
+    /// Lanes that could be made.
+    made: u32,
 }
 
 /// Has all lanes end when dropped: the scope waits for them, also where a thread could not be made.
@@ -114,7 +122,7 @@ impl Crew<'_> {
                 return Ok(());
             }
             self.worker.shard.set(self.hub.counts.sums());
-            if !arrived && self.post.done() == u64::from(self.lanes) {
+            if !arrived && self.post.done() == u64::from(self.made) {
                 arrived = true;
                 if works {
                     self.hub.give_up_arrivals();

@@ -214,7 +214,7 @@ impl Hub {
     }
 
     /// An attempt failed; `connect_ns` if it had connected.
-    pub(super) fn attempt_failed(
+    pub(in crate::engines) fn attempt_failed(
         &self,
         lane: u32,
         phase: &'static str,
@@ -242,7 +242,7 @@ impl Hub {
     }
 
     /// No more attempts are to be made.
-    pub(super) fn give_up(&self) {
+    pub(in crate::engines) fn give_up(&self) {
         self.gave_up.store(true, Ordering::Relaxed);
     }
 

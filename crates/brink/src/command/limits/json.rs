@@ -12,8 +12,8 @@ use crate::preflight::{Known, Reckoned, Unknown, known, name};
 pub fn all(seen: &Seen, fit: Option<&Fit>) -> String {
     let mut whole = json!({
         "schema": "brink.limits/1",
-        "client": rows(&seen.client, End::Client),
-        "target": seen.target.as_ref().map(|target| rows(&target.limits, End::Target)),
+        "client": rows(&seen.client, seen.end_here()),
+        "target": seen.target.as_ref().map(|target| rows(&target.limits, Some(End::Target))),
     });
     if let Some(fit) = fit {
         whole["plan"] = plan(fit);
@@ -21,7 +21,7 @@ pub fn all(seen: &Seen, fit: Option<&Fit>) -> String {
     format!("{whole}\n")
 }
 
-fn rows(readings: &[LimitReading], end: End) -> Vec<Value> {
+fn rows(readings: &[LimitReading], end: Option<End>) -> Vec<Value> {
     super::rows_of(readings, end).map(|(row, reading)| of(row, reading)).collect()
 }
 

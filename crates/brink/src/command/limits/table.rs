@@ -24,9 +24,15 @@ pub fn all(seen: &Seen) -> String {
             text.push_str(&format!("{shown:<8} {}\n", line(row, reading)));
         }
     };
-    table("client: this machine, as brink meets it", &seen.client, End::Client);
+    let here = seen.end_here();
+    let title = if here.is_some() {
+        "client: this machine, as brink meets it"
+    } else {
+        "this machine, as brink meets it"
+    };
+    table(title, &seen.client, here);
     if let Some(target) = &seen.target {
-        table(&format!("target: {}", target.name), &target.limits, End::Target);
+        table(&format!("target: {}", target.name), &target.limits, Some(End::Target));
     }
     text
 }
