@@ -253,6 +253,17 @@ pub fn find(name: &str) -> Option<&'static Limit> {
     LIMITS.iter().find(|limit| limit.name == name)
 }
 
+/// Notes of readings that say that nothing binds begin with one of these.
+const NO_LIMIT: &[&str] =
+    &["unlimited", "no limit", "does not bind", "no connection is tracked", "0: no limit"];
+
+/// Whether a reading says that nothing binds, which is another thing than not knowing.
+#[must_use]
+pub fn is_no_limit(reading: &LimitReading) -> bool {
+    let note = reading.note.as_deref().unwrap_or_default();
+    reading.value.is_none() && NO_LIMIT.iter().any(|words| note.starts_with(words))
+}
+
 /// All limits as that process meets them, in the order of [`LIMITS`]. What cannot be read has
 /// no value and a note. Takes up to tens of milliseconds: not for a loop.
 ///

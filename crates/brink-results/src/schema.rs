@@ -456,6 +456,8 @@ pub enum StoppedBy {
     StopAt,
     /// Memory ran low: see `failure_point`.
     MemoryFloor,
+    /// The way up took as long as it might.
+    Time,
     /// The target ended.
     TargetDied,
     /// The client ended.

@@ -4,7 +4,9 @@
 mod after;
 mod floor;
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use brink_client::{GiveUp, LoadOptions, Outcome, Stop};
 use brink_results::case::Case;
@@ -36,6 +38,8 @@ const FINE_BELOW: u64 = 64;
 pub struct Climbing {
     /// Memory that is to stay available, in bytes; none: the default.
     pub memory_floor_bytes: Option<u64>,
+    /// How long one way up may take, in seconds.
+    pub climb_max_s: f64,
     /// `--external`
     pub external: bool,
     /// Whether a token was given on the command line.
@@ -60,7 +64,14 @@ pub fn run(
     prepared.forecast(&watch);
     tell(News::Preamble(&prepared.preamble()));
     let floor = Floor::new(climbing.memory_floor_bytes, prepared.context.client.machine.memory_bytes);
-    let mut ascent = Ascent { prepared, floor, climbs: Vec::new(), courses: Vec::new() };
+    let mut ascent = Ascent {
+        prepared,
+        floor,
+        climb_max: Duration::try_from_secs_f64(climbing.climb_max_s).unwrap_or(Duration::MAX),
+        is_late: Arc::default(),
+        climbs: Vec::new(),
+        courses: Vec::new(),
+    };
     match ascent.climb_all(&mut watch, &settings.stop, tell) {
         Ok(()) => ascent.come_down(watch),
         Err(error) => Err(ascent.prepared.broken(&error)),
@@ -71,6 +82,9 @@ pub fn run(
 struct Ascent {
     prepared: Prepared,
     floor: Floor,
+    climb_max: Duration,
+    /// Whether a way up took too long.
+    is_late: Arc<AtomicBool>,
     climbs: Vec<Climb>,
     courses: Vec<Course>,
 }
@@ -89,8 +103,12 @@ impl Ascent {
             // Enough is said once for each way up.
             let enough = stop.anew();
             let (floor, asked, mut tell) = (self.floor.clone(), enough.clone(), tell.clone());
+            let (began, climb_max, is_late) = (Instant::now(), self.climb_max, Arc::clone(&self.is_late));
             let onlooker = move |look: &Look, snapshot: &Snapshot| {
-                if floor.is_met(look, snapshot.live) {
+                let climbs = matches!(snapshot.phase.as_str(), "climb" | "ramp");
+                let late = climbs && began.elapsed() > climb_max;
+                is_late.fetch_or(late, Ordering::Relaxed);
+                if late || floor.is_met(look, snapshot.live) {
                     asked.ask_enough();
                 }
                 tell(News::Snapshot(snapshot));
@@ -129,7 +147,8 @@ impl Ascent {
         let is_over = stop.requested() || course.outcome.interrupted;
         let nothing_gave_way = here.gave_way.is_none() && !is_met;
         let is_enough = agrees || (before.is_some() && is_met) || self.climbs.len() >= CLIMBS_MAX;
-        if is_over || nothing_gave_way || is_enough || here.connections == 0 {
+        let is_late = self.is_late.load(Ordering::Relaxed);
+        if is_over || is_late || nothing_gave_way || is_enough || here.connections == 0 {
             return None;
         }
         let edge = here.connections;
@@ -192,7 +211,7 @@ impl Ascent {
         let Some((course, edge)) = self.take_last() else {
             return Err(self.prepared.broken(&std::io::Error::other("there was no way up")));
         };
-        let Self { mut prepared, floor, climbs, .. } = self;
+        let Self { mut prepared, floor, climbs, is_late, .. } = self;
         let interrupted = course.outcome.interrupted;
         let after = after::look(&mut prepared, &watch, interrupted);
         let (stop_at, met, held) = (prepared.options.connections, floor.met(), held(&course.outcome));
@@ -210,6 +229,7 @@ impl Ascent {
             () if result.failures.iter().any(died) => StoppedBy::TargetDied,
             () if interrupted => StoppedBy::Interrupted,
             () if met.is_some() => StoppedBy::MemoryFloor,
+            () if is_late.load(Ordering::Relaxed) => StoppedBy::Time,
             () if result.failure_point.is_some() => StoppedBy::Limit,
             () => StoppedBy::StopAt,
         };

@@ -263,6 +263,9 @@ pub struct CeilingArgs {
     /// least; of a control group an eighth of its limit]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub memory_floor: Option<u64>,
+    /// Give up a way up that takes longer than this
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = duration_above_zero)]
+    pub climb_within: Duration,
     /// Hold the connections at the edge for so long
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration_above_zero)]
     pub hold: Duration,

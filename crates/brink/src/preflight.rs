@@ -51,6 +51,8 @@ pub struct Surroundings<'a> {
     pub info: Option<&'a Info>,
     /// Connections that the target has already, of others.
     pub strangers: u64,
+    /// Threads that all its processes have, where it runs.
+    pub target_threads: Option<u64>,
     /// Ports that others hold towards the target ([`brink_host::connections::towards`]).
     pub ports: Option<&'a [PairUse]>,
     /// Ephemeral ports that somebody listens on ([`brink_host::connections::ephemeral_ports_listened_on`]).
@@ -76,6 +78,7 @@ impl<'a> Surroundings<'a> {
             target: starts_here.then_some(standing),
             info: None,
             strangers: 0,
+            target_threads: None,
             ports: None,
             listening_ports: None,
             shares_machine: starts_here.then_some(true),

@@ -262,6 +262,14 @@ impl Reached {
         told.filter(|pid| listener.pids.contains(pid)).or(listener.top)
     }
 
+    /// Connections that it has already, and threads of all its processes, as far as it says.
+    pub fn busy(&mut self) -> (u64, Option<u64>) {
+        let usage = self.control.as_mut().and_then(|control| control.usage().ok());
+        usage.map_or((0, None), |usage| {
+            (usage.counters.live, usage.processes.iter().map(|process| process.threads).sum())
+        })
+    }
+
     /// How it is looked at while it is loaded. Takes the control plane along.
     pub fn watch(&mut self) -> Watched {
         Watched::new(self.control.take(), self.sampled)

@@ -152,8 +152,10 @@ pub fn prepare(mut case: Case, settings: &Settings) -> Result<Prepared, NotRun> 
     context.case = case;
     if let Some(facts) = &reached.facts {
         context.target = Some(facts.clone());
-        let after =
-            preflight::check(&context.case, &of_running(&context, &reached, &client_limits, &facts.limits));
+        let facts = facts.clone();
+        let (strangers, target_threads) = reached.busy();
+        let running = of_running(&context, &reached, &client_limits, &facts.limits);
+        let after = preflight::check(&context.case, &Surroundings { strangers, target_threads, ..running });
         context.predicted.clone_from(&after.predicted);
         forecast = after.clone();
         if let Some(why) = after.short.filter(|_| settings.preflight) {
@@ -192,13 +194,15 @@ impl Prepared {
 
     /// Reckons again with what is in use now, right before the first connection.
     pub fn forecast(&mut self, watch: &Watch) {
-        let (limits, ports, live) = watch.with_witness(|witness| {
-            (witness.limits().clone(), witness.ports().map(<[_]>::to_vec), witness.live())
+        let (limits, ports, live, threads) = watch.with_witness(|witness| {
+            let ports = witness.ports().map(<[_]>::to_vec);
+            (witness.limits().clone(), ports, witness.live(), witness.threads())
         });
         let around = Surroundings {
             ports: ports.as_deref(),
             listening_ports: connections::ephemeral_ports_listened_on(),
             strangers: live.unwrap_or(0),
+            target_threads: threads,
             ..of_running(&self.context, &self.reached, &limits.client, &limits.target)
         };
         let forecast = preflight::check(&self.context.case, &around);

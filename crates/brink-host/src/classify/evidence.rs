@@ -1,5 +1,7 @@
 //! The arithmetic of evidence: when use is at a limit, and how it is put in words.
 
+use brink_wire::value::{format_bytes, format_count};
+
 use super::Observation;
 use crate::headroom::{LEFT_ALONE_BYTES, LEFT_ALONE_MAPS};
 use crate::limits::MAPPINGS_PER_THREAD;
@@ -95,9 +97,14 @@ pub(super) fn needed_for_one(limit: &str, observation: &Observation<'_>) -> u64 
 
 /// One figure in words.
 pub(super) fn describe(name: &str, unit: &str, used: Option<u64>, value: Option<u64>) -> String {
+    let figure = |figure: u64| match unit {
+        "bytes" => format_bytes(figure as f64),
+        _ => format_count(figure),
+    };
+    let unit = if unit == "bytes" { String::new() } else { format!(" {unit}") };
     match (used, value) {
-        (Some(used), Some(value)) => format!("{name}: {used} of {value} {unit} in use"),
-        (None, Some(value)) => format!("{name}: {value} {unit}, use unknown"),
-        (_, None) => format!("{name}: no limit, or unknown"),
+        (Some(used), Some(value)) => format!("{name}: {} of {}{unit} in use", figure(used), figure(value)),
+        (None, Some(value)) => format!("{name}: {}{unit}, use unknown", figure(value)),
+        (_, None) => format!("{name}: unknown"),
     }
 }

@@ -3,7 +3,8 @@
 
 use super::evidence::{SLACK, at_limit, describe, needed_for_one, ports_in_use};
 use super::{Confidence, Inference, Observation, PORT_RANGE, Scene};
-use crate::limits::{LIMITS, Limit, Symptom, Weight};
+use crate::limits::{LIMITS, Limit, Symptom, Weight, is_no_limit};
+use brink_wire::value::{format_bytes, format_count};
 
 const PIDS: &str = "cgroup.pids.max";
 
@@ -79,7 +80,11 @@ impl Candidate {
         let figures = describe(self.limit.name, self.limit.unit, self.used, self.value);
         match (self.needed_for_one, self.used, self.value) {
             (1.., Some(_), Some(_)) => {
-                format!("{figures}, and one more thread needs {} free", self.needed_for_one)
+                let needed = match self.limit.unit {
+                    "bytes" => format_bytes(self.needed_for_one as f64),
+                    _ => format_count(self.needed_for_one),
+                };
+                format!("{figures}, and one more thread needs {needed} free")
             }
             _ => match self.refusals {
                 Some(count) => {
@@ -120,6 +125,8 @@ fn candidates(scene: &Scene<'_>) -> Vec<Candidate> {
             Some(Candidate { limit, weight, value, used, is_soft, needed_for_one, refusals })
         })
         .filter(|candidate| !(candidate.limit.is_mode() && candidate.value == Some(0)))
+        // What is known not to bind is no cause.
+        .filter(|candidate| !scene.reading(candidate.limit.name).is_some_and(is_no_limit))
         .collect()
 }
 

@@ -240,7 +240,7 @@ fn a_reserve_counts_only_where_an_end_keeps_it() {
     let spawn = |end, errno| Observation { stack_bytes: Some(8 << 20), ..observed(end, "spawn", errno, 98) };
     let space = [("rlimit.as", Some(1_048_576_000), Some(1_028_000_000))];
     let got = check(&spawn(End::Target, "ENOMEM"), &space, "rlimit.as", Confirmed);
-    assert!(got.evidence[1].contains("12582912"), "says what is missing: {:?}", got.evidence);
+    assert!(got.evidence[1].contains("12.0 MiB"), "says what is missing: {:?}", got.evidence);
     check(&spawn(End::Client, "ENOMEM"), &space, "rlimit.as", Confirmed);
     // EAGAIN is the kernel's own answer, which knows of no reserve.
     check(&spawn(End::Target, "EAGAIN"), &space, "unknown", Unknown);

@@ -35,6 +35,8 @@ pub struct Need {
     pub threads_per_connection: u64,
     /// Most threads of one process that its connections cause. `None`: one for each, whatever their number.
     pub connection_threads_max: Option<u64>,
+    /// Threads that wait for connections already, of all processes together: they are in use, and carry as many.
+    pub threads_idle: u64,
     /// Stack of a connection's thread, in bytes.
     pub stack_bytes: u64,
     /// Address space of one process before its first connection, in bytes.
@@ -70,6 +72,8 @@ pub struct Beside {
     pub threads_per_connection: u64,
     /// Most threads, all processes together, that connections cause. `None`: one for each.
     pub connection_threads_max: Option<u64>,
+    /// Threads that wait for connections already.
+    pub threads_idle: u64,
     /// Descriptors per connection.
     pub fds_per_connection: u64,
     /// User and kernel memory per connection, in bytes, where there is an estimate.
@@ -111,12 +115,13 @@ impl Need {
         let processes = self.processes.max(1);
         let own = self.connections.saturating_mul(self.threads_per_connection);
         let own_max = self.connection_threads_max.map(|each| each.saturating_mul(processes));
-        let own = own.min(own_max.unwrap_or(u64::MAX));
+        let own = own.min(own_max.unwrap_or(u64::MAX)).saturating_sub(self.threads_idle);
         let start = processes.saturating_mul(self.runtime_threads);
         let beside = self.beside.map_or(0, |other| {
             let threads = self.connections.saturating_mul(other.threads_per_connection);
             threads
                 .min(other.connection_threads_max.unwrap_or(u64::MAX))
+                .saturating_sub(other.threads_idle)
                 .saturating_add(other.threads_at_start)
         });
         own.saturating_add(start).saturating_add(beside)
@@ -126,7 +131,8 @@ impl Need {
     #[must_use]
     pub fn connection_threads(&self) -> u64 {
         let threads = self.connections_per_process().saturating_mul(self.threads_per_connection);
-        threads.min(self.connection_threads_max.unwrap_or(u64::MAX))
+        let idle = self.threads_idle / self.processes.max(1);
+        threads.min(self.connection_threads_max.unwrap_or(u64::MAX)).saturating_sub(idle)
     }
 
     /// Address space of the fullest process, in bytes: stacks on top of what it began with.

@@ -65,6 +65,7 @@ fn headline(result: &CaseResult, ceiling: &Ceiling) -> String {
     let at = format_count(ceiling.at_connections);
     let why = match (&result.failure_point, ceiling.stopped_by) {
         (_, StoppedBy::StopAt) => "and nothing gave way: that was where it was to stop".to_owned(),
+        (_, StoppedBy::Time) => "when the time for a way up was over".to_owned(),
         (_, StoppedBy::Interrupted) => "when it was stopped".to_owned(),
         (Some(point), StoppedBy::TargetDied | StoppedBy::ClientDied) => {
             format!("then the {} died", end_name(point.end))

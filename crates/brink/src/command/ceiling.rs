@@ -39,6 +39,7 @@ pub fn run(args: &CeilingArgs) -> Result<(), Failure> {
     let runner = CaseRunner::new()?;
     let climbing = Climbing {
         memory_floor_bytes: args.memory_floor,
+        climb_max_s: args.climb_within.as_secs_f64(),
         external: permission.external,
         token_was_typed: permission.token_was_typed,
     };

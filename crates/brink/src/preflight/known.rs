@@ -1,6 +1,6 @@
 //! Whether a limit has a value, is none, or cannot be told. A reading says that in its note.
 
-use brink_host::limits::{Limit, LimitReading};
+use brink_host::limits::{Limit, LimitReading, is_no_limit};
 
 /// What is known of a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,10 +13,6 @@ pub enum Known<'a> {
     Unknown(&'a str),
 }
 
-/// Notes of limits that do not bind begin with one of these.
-const NO_LIMIT: &[&str] =
-    &["unlimited", "no limit", "does not bind", "no connection is tracked", "0: no limit"];
-
 /// What is known of a limit by its reading.
 pub fn known<'a>(row: &Limit, reading: &'a LimitReading) -> Known<'a> {
     let note = reading.note.as_deref().unwrap_or_default();
@@ -25,7 +21,7 @@ pub fn known<'a>(row: &Limit, reading: &'a LimitReading) -> Known<'a> {
         Some(value) => Known::Value(value),
         // The hard limit is unlimited, and the soft one is raised to it.
         None if reading.value.is_some() && reading.hard.is_none() => Known::NoLimit("unlimited once raised"),
-        None if NO_LIMIT.iter().any(|words| note.starts_with(words)) => Known::NoLimit(note),
+        None if is_no_limit(reading) => Known::NoLimit(note),
         None if note.is_empty() => Known::Unknown("no reason is given"),
         None => Known::Unknown(note),
     }

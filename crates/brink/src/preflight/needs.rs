@@ -151,6 +151,7 @@ fn beside(other: &Need) -> Beside {
             .user_bytes_per_connection
             .zip(other.kernel_bytes_per_connection)
             .map(|(user, kernel)| user.saturating_add(kernel)),
+        threads_idle: other.threads_idle,
         watches_per_connection: other.watches_per_connection,
         stack_bytes: other.stack_bytes,
     }
@@ -249,6 +250,7 @@ fn target(case: &Case, around: &Surroundings<'_>) -> Need {
         user_bytes_per_connection: user_bytes,
         kernel_bytes_per_connection: kernel_bytes,
         watches_per_connection: u64::from(row.is_some() && !per_connection),
+        threads_idle: if at_once.is_some() && is_running { idle_workers(target, around) } else { 0 },
         ..Need::default()
     };
     let cpus = target
@@ -327,6 +329,13 @@ fn ports_taken(case: &Case, around: &Surroundings<'_>) -> u64 {
 /// table says so); elsewhere what it chose for others is the best there is to know.
 fn is_kernels_choice(pair: &PairUse) -> bool {
     !pair.destination.ip().is_loopback() || pair.destination.is_ipv6() || pair.source == Ipv4Addr::LOCALHOST
+}
+
+/// Workers of a running pool that wait for a connection: what is there beside its other threads and those that serve.
+fn idle_workers(target: &TargetCase, around: &Surroundings<'_>) -> u64 {
+    let others = TARGET_THREADS_AT_START.saturating_mul(u64::from(target.processes.max(1)));
+    let workers = around.target_threads.map_or(0, |threads| threads.saturating_sub(others));
+    workers.saturating_sub(around.strangers)
 }
 
 /// Connections of one of the target's processes.

@@ -230,6 +230,11 @@ impl Witness {
         self.live
     }
 
+    /// Most threads that all processes of the target had so far.
+    pub fn threads(&self) -> Option<u64> {
+        self.threads
+    }
+
     /// First process of the target, where it is on this machine.
     pub fn pid(&self) -> Option<u32> {
         self.pid

@@ -143,6 +143,14 @@ fn a_target_that_crashes_is_the_finding() {
 }
 
 #[test]
+fn a_way_up_that_takes_too_long_is_given_up() {
+    let slow = ["--connect-rate", "20", "--climb-within", "300ms", "--stop-at", "10000"];
+    let result = ceiling(&slow);
+    assert_eq!((&result["ceiling"]["stopped_by"], &result["failure_point"]), (&"time".into(), &Value::Null));
+    assert!(result["ceiling"]["at_connections"].as_u64().unwrap() < 10_000);
+}
+
+#[test]
 fn it_says_it_in_words() {
     let words = ["--model", "mio", "--max-connections", "30", "--stop-at", "90", "--hold", "100ms"];
     let args: Vec<&str> = ["ceiling"].iter().chain(&words).copied().collect();
