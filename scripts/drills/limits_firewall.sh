@@ -29,7 +29,7 @@ filtered() { # NAME CHAIN VERDICT KEY=VALUE ...
     shift 3
     a_target "$name.target" "${in_ns[@]}" -- --model mio
     rule "${ADDRESS##*:}" "$chain" "$verdict"
-    climb "$name" 1500 "${in_ns[@]}" -- "${AT[@]}"
+    PATIENCE=1s climb "$name" 1500 "${in_ns[@]}" -- "${AT[@]}"
     expect "$name" predicted=no observed=480..500 "$@"
     in_a nft flush ruleset
     climb "${name}_gone" 1500 "${in_ns[@]}" -- "${AT[@]}"

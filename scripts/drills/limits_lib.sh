@@ -7,6 +7,8 @@
 
 wrong_rows=()
 rows=0
+# For a connect or a reply. A row that meets silence sets it lower for its climb: it waits so long again and again.
+PATIENCE=2s
 # What targets that are not brink's run on: the interpreter itself, where `python3` is a script that finds it.
 PYTHON=$(python3 -c 'import sys; print(sys.executable)' 2>/dev/null) || fail "prerequisite missing: python3"
 # A user that nobody else is: the threads of a user are counted over the whole machine.
@@ -15,11 +17,11 @@ LONELY_UID=$((2000000000 + $$))
 # ---- climbs ------------------------------------------------------------------------------------
 
 if "$BRINK" ceiling --help >/dev/null 2>&1; then
-    CLIMB=(ceiling --hold 500ms --heartbeat 250ms --timeout 2s --format json)
+    CLIMB=(ceiling --hold 500ms --heartbeat 250ms --format json)
     CLIMB_TO=--stop-at
     FLOOR=(--memory-floor 0)
 else
-    CLIMB=(load --no-preflight --workload hold --warmup 100ms -d 500ms --timeout 2s --format json)
+    CLIMB=(load --no-preflight --workload hold --warmup 100ms -d 500ms --format json)
     CLIMB_TO=-c
     FLOOR=()
 fi
@@ -34,7 +36,7 @@ climb() { # NAME STOP_AT [PREFIX ...] -- [FLAG ...]
     done
     shift
     local began=$SECONDS
-    run 60 "$name" "${prefix[@]}" "$BRINK" "${CLIMB[@]}" "$CLIMB_TO" "$stop_at" "$@"
+    run 60 "$name" "${prefix[@]}" "$BRINK" "${CLIMB[@]}" --timeout "$PATIENCE" "$CLIMB_TO" "$stop_at" "$@"
     echo "    $name: ended with $RC after $((SECONDS - began)) s"
 }
 

@@ -17,22 +17,22 @@ expect_none max_enough 300
 end_target
 
 # Workers that each serve one connection until it closes: starvation, and nothing of the system's.
-climb pool_short 300 -- --model pool --target-threads 100
+PATIENCE=1s climb pool_short 300 -- --model pool --target-threads 100
 expect pool_short limit=target.pool_workers end=target confidence=confirmed value=100 observed=100..100 errno=timeout
 climb pool_enough 300 -- --model pool --target-threads 300
 expect_none pool_enough 300
 
 # It crashes in mid-climb: no limit, and the evidence says so.
 climb crash 1000 -- --command "$PYTHON $drills_dir/odd_server.py --listen 127.0.0.1:{port} --at 300 --do crash"
-expect crash limit=unknown end=target confidence=unknown evidence=crash predicted=no after=dead stopped_by=target_died observed=200..300
+expect crash limit=unknown end=target confidence=unknown evidence=crash predicted=no after=dead stopped_by=target_died observed=290..300
 climb exit 1000 -- --command "$PYTHON $drills_dir/odd_server.py --listen 127.0.0.1:{port} --at 300 --do exit"
-expect exit limit=unknown end=target confidence=unknown 'evidence=status 3' predicted=no after=dead stopped_by=target_died observed=200..300
+expect exit limit=unknown end=target confidence=unknown 'evidence=status 3' predicted=no after=dead stopped_by=target_died observed=290..300
 # One that brink did not start: how it ended is not for it to know, but that it did.
 a_stranger crasher -- "$drills_dir/odd_server.py" --at 300 --do crash
 climb crash_stranger 1000 -- "${AT[@]}"
-expect crash_stranger limit=unknown end=target confidence=unknown predicted=no after=dead stopped_by=target_died observed=200..300
+expect crash_stranger limit=unknown end=target confidence=unknown predicted=no after=dead stopped_by=target_died observed=290..300
 # Somebody kills one of brink's: not for want of memory.
-bg killed timeout --kill-after=3 40 "$BRINK" "${CLIMB[@]}" "$CLIMB_TO" 4000 --connect-rate 1000 --model mio
+bg killed timeout --kill-after=3 40 "$BRINK" "${CLIMB[@]}" --timeout 2s "$CLIMB_TO" 4000 --connect-rate 1000 --model mio
 load=$LAST_PID
 of_target=
 target_holds() { # COUNT
@@ -48,14 +48,14 @@ reap 40 "$load"
 expect killed limit=unknown end=target confidence=unknown evidence=SIGKILL predicted=no after=dead stopped_by=target_died observed=300..4000
 
 # It is stopped.
-climb stopped 1000 -- --command "$PYTHON $drills_dir/odd_server.py --listen 127.0.0.1:{port} --at 300 --do stop"
+PATIENCE=1s climb stopped 1000 -- --command "$PYTHON $drills_dir/odd_server.py --listen 127.0.0.1:{port} --at 300 --do stop"
 expect stopped limit=target.not_scheduled end=target confidence=confirmed predicted=no after=silent 'fix=kill -CONT' observed=290..300
 a_stranger stopper -- "$drills_dir/odd_server.py" --at 300 --do stop
-climb stopped_stranger 1000 -- "${AT[@]}"
+PATIENCE=1s climb stopped_stranger 1000 -- "${AT[@]}"
 expect stopped_stranger limit=target.not_scheduled end=target confidence=confirmed predicted=no after=silent 'fix=kill -CONT' observed=290..300
 end_target
 a_target halted -- --model tokio
-bg stopped_brink timeout --kill-after=3 100 "$BRINK" "${CLIMB[@]}" "$CLIMB_TO" 4000 --connect-rate 1000 "${AT[@]}"
+bg stopped_brink timeout --kill-after=3 100 "$BRINK" "${CLIMB[@]}" --timeout 1s "$CLIMB_TO" 4000 --connect-rate 1000 "${AT[@]}"
 load=$LAST_PID
 full() { (($(find "/proc/$TARGET_PID/fd" -mindepth 1 -maxdepth 1 | wc -l) >= 500)); }
 wait_for 20 "a target with 500 connections" full

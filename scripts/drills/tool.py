@@ -13,7 +13,7 @@
     predicted                yes: the prediction must name the same limit and end, and be right within 1% or 3 connections;
                              LIMIT: that limit must be predicted, at whatever count; no: none that is short
     predicted_end            where it may be another end, as with a limit that both ends draw on
-    after                    serving (by default), silent or dead: what is left of the target
+    after                    serving (by default), silent or dead, or several of them: what is left of the target
     stopped_by, phase, errno, evidence, fix   a text that must be in that field
 """
 
@@ -90,8 +90,8 @@ def wrong_after(r, wanted):
         "serving": after["alive"] is not False and after["serving"] is True,
         "silent": after["alive"] is not False and after["serving"] is not True,
         "dead": after["alive"] is False,
-    }[wanted]
-    return None if is_so else "afterwards the target is not %s but %s" % (wanted, json.dumps(after))
+    }
+    return None if any(is_so[word] for word in wanted.split(",")) else "afterwards the target is not %s but %s" % (wanted, json.dumps(after))
 
 
 def wrong_row(r, wanted):
