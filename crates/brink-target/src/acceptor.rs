@@ -50,7 +50,7 @@ pub(crate) struct Acceptor {
     listener: Arc<TcpListener>,
     flags: SocketFlags,
     /// A descriptor held back, so that a connection can still be taken and closed when
-    /// the process or the machine has no more. `None` while even that was lost.
+    /// the process or the machine has no more. `None` while even that was lost: then it counts as lent.
     spare: Option<OwnedFd>,
     counters: Counters,
     pace: Pace,
@@ -80,6 +80,7 @@ impl Acceptor {
         if std::mem::take(&mut self.is_handed_over) {
             self.pace.accepted();
         }
+        self.regain_spare();
         loop {
             match rustix::net::accept_with(&self.listener, self.flags) {
                 Ok(_) if !self.counters.admit() => {
@@ -88,11 +89,12 @@ impl Acceptor {
                         return Accepted::Pause(pause);
                     }
                 }
-                Ok(socket) if self.spare.is_none() && !self.regain_spare() => {
-                    // The last descriptor there is: as the spare it lets many be refused cleanly.
+                Ok(socket) if self.counters.is_spare_lent() => {
+                    // The last descriptor there is, held back by this acceptor or another one, who may have let go of
+                    // it just now to refuse with: as the spare it lets many be refused cleanly.
                     drop(socket);
                     self.counters.leave();
-                    self.spare = open_spare().ok();
+                    self.regain_spare();
                     self.count(Errno::MFILE);
                     return Accepted::Pause(PAUSE_MIN);
                 }
@@ -169,14 +171,16 @@ impl Acceptor {
     /// Out of descriptors. accept4(2) looks for a descriptor before it looks for a connection,
     /// so none may be waiting: only closing the spare tells. `None`: one was refused, go on.
     fn refuse_with_spare(&mut self, error: Errno) -> Option<Accepted> {
-        if self.spare.take().is_none() {
-            self.spare = open_spare().ok();
+        if self.spare.is_none() {
+            self.regain_spare();
             if !self.somebody_waits() {
                 return Some(Accepted::Drained);
             }
             self.count(error);
             return Some(Accepted::Pause(PAUSE_MIN));
         }
+        self.counters.lend_spare();
+        self.spare = None;
         let taken = rustix::net::accept_with(&self.listener, SocketFlags::CLOEXEC);
         let end = match taken {
             Ok(socket) => {
@@ -193,13 +197,17 @@ impl Acceptor {
             }
         };
         // If this fails, the next round tries again.
-        self.spare = open_spare().ok();
+        self.regain_spare();
         end
     }
 
-    fn regain_spare(&mut self) -> bool {
-        self.spare = open_spare().ok();
-        self.spare.is_some()
+    fn regain_spare(&mut self) {
+        if self.spare.is_none() {
+            self.spare = open_spare().ok();
+            if self.spare.is_some() {
+                self.counters.return_spare();
+            }
+        }
     }
 
     /// Whether a connection is to be had. When in doubt, yes: the next accept tells.

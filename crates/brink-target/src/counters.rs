@@ -23,6 +23,7 @@ struct Shared {
     shards: Box<[Shard]>,
     bound: Option<Bound>,
     refusals: Mutex<Vec<Refusal>>,
+    spares_lent: AtomicU64,
 }
 
 /// 128 bytes: adjacent cache lines are fetched in pairs on x86.
@@ -49,7 +50,14 @@ impl Counters {
         let shards = (0..SHARDS).map(|_| Shard::default()).collect();
         let bound =
             connections_max.map(|connections_max| Bound { connections_max, taken: AtomicU64::new(0) });
-        Self { shared: Arc::new(Shared { shards, bound, refusals: Mutex::default() }) }
+        Self {
+            shared: Arc::new(Shared {
+                shards,
+                bound,
+                refusals: Mutex::default(),
+                spares_lent: AtomicU64::new(0),
+            }),
+        }
     }
 
     /// Takes a place for a connection, if the bound leaves one. To be given up with [`leave`](Self::leave).
@@ -66,6 +74,21 @@ impl Counters {
         if let Some(bound) = &self.shared.bound {
             bound.taken.fetch_sub(1, Relaxed);
         }
+    }
+
+    /// An acceptor gave up the descriptor that it holds back, to refuse with: one that any of them gets now is that.
+    pub(crate) fn lend_spare(&self) {
+        self.shared.spares_lent.fetch_add(1, Relaxed);
+    }
+
+    /// It has one again.
+    pub(crate) fn return_spare(&self) {
+        self.shared.spares_lent.fetch_sub(1, Relaxed);
+    }
+
+    /// Whether an acceptor of this target is without.
+    pub(crate) fn is_spare_lent(&self) -> bool {
+        self.shared.spares_lent.load(Relaxed) > 0
     }
 
     /// A connection was handed to the model.
