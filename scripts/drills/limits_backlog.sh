@@ -6,7 +6,7 @@
 need root netns python3 "$PYTHON"
 one_namespace
 in_ns=(ip netns exec "$NS_A")
-slow=("$drills_dir/odd_server.py" --accept-per-s 50)
+slow=("$drills_dir/odd_server.py" --accept-per-s 100)
 
 # Of the namespace, and gone with it.
 in_a sh -c 'echo 16 >/proc/sys/net/core/somaxconn' || fail "prerequisite missing: net.core.somaxconn cannot be set in a namespace"
@@ -22,8 +22,8 @@ climb backlog 2000 "${in_ns[@]}" -- "${AT[@]}"
 expect backlog limit=target.backlog end=target confidence=confirmed,likely value=8 predicted=no
 end_target
 a_stranger long "${in_ns[@]}" -- "${slow[@]}" --backlog 4096
-climb backlog_raised 80 "${in_ns[@]}" -- "${AT[@]}"
-expect_none backlog_raised 80
+climb backlog_raised 100 "${in_ns[@]}" -- "${AT[@]}"
+expect_none backlog_raised 100
 end_target
 
 # It takes them slowly, but no queue is full: neither of the two may be named.

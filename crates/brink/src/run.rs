@@ -361,6 +361,9 @@ pub fn of_dead_client(
     let predicted = result.predicted.as_ref();
     result.failure_point =
         Some(preflight::client_death(&failure, predicted, &death.limits, &counted, &death.how));
+    if let Some(point) = &mut result.failure_point {
+        point.evidence.push("the count of connections is the last that the client told".to_owned());
+    }
     result.failures = vec![failure];
     result
 }

@@ -97,8 +97,16 @@ fn gave_way(point: &FailurePoint, ceiling: &Ceiling) -> String {
     )
 }
 
+/// Limits that count bytes.
+const OF_BYTES: [&str; 6] =
+    ["cgroup.memory.max", "memory.available", "rlimit.as", "rlimit.memlock", "rlimit.stack", "vm.overcommit"];
+
 fn limit(point: &FailurePoint) -> String {
-    let value = point.limit_value.map_or(String::new(), |value| format!(" = {}", format_count(value)));
+    let in_words = |value: u64| match OF_BYTES.contains(&point.limit.as_str()) {
+        true => format!(" = {} ({})", format_count(value), format_bytes(value as f64)),
+        false => format!(" = {}", format_count(value)),
+    };
+    let value = point.limit_value.map_or(String::new(), in_words);
     match point.limit.as_str() {
         "unknown" => "unknown: no limit can be named".to_owned(),
         limit => format!("{limit}{value} ({})", confidence_name(point.confidence)),

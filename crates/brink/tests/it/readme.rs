@@ -23,6 +23,21 @@ fn tables_are_those_of_the_results_they_name() {
     assert!(seen > 0, "the README has a table");
 }
 
+/// A block that begins with `<!-- ceiling from DIR -->` is the answer of the ceiling in DIR.
+#[test]
+fn ceilings_are_those_of_the_results_they_name() {
+    let text = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let mut seen = 0;
+    for part in text.split("<!-- ceiling from ").skip(1) {
+        let (dir, rest) = part.split_once(" -->").unwrap();
+        let block = rest.split("```").nth(1).unwrap().trim();
+        let run = store::read_run(&root().join(dir)).unwrap();
+        assert_eq!(block, answer::answer_ceiling(&run.results[0]).trim(), "the ceiling from {dir}");
+        seen += 1;
+    }
+    assert!(seen > 0, "the README shows a ceiling");
+}
+
 /// Each line of a block that begins with `<!-- lines from DIR -->` is a line of DIR's answer, in the same order.
 #[test]
 fn lines_are_those_of_the_results_they_name() {
