@@ -222,7 +222,7 @@ impl Ascent {
             count: 1,
             first_at_connections: met.at_connections,
         });
-        let at_connections = edge.as_ref().unwrap_or(&course.outcome).peak_live;
+        let peak_live = edge.as_ref().unwrap_or(&course.outcome).peak_live;
         let mut result = run::finish(prepared, watch, course, Beside { extra, edge });
         let died = |failure: &Failure| failure.end == End::Target && failure.errno == "died";
         let stopped_by = match () {
@@ -234,8 +234,9 @@ impl Ascent {
             () => StoppedBy::StopAt,
         };
         let target_cpu_per_s = window::target_cpu_per_s(&result);
+        let seen_at = result.failure_point.as_ref().map_or(0, |point| point.at_connections);
         result.ceiling = Some(Ceiling {
-            at_connections,
+            at_connections: peak_live.max(seen_at),
             stopped_by,
             stop_at,
             memory_floor_bytes: floor.bytes(),

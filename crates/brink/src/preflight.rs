@@ -139,6 +139,23 @@ pub struct Forecast {
     pub unknown: Vec<Unknown>,
 }
 
+/// Entries of connection tracking.
+const CONNTRACK: &str = "net.netfilter.nf_conntrack_max";
+
+/// Readings without connection tracking: as long as nothing was sent nobody knows whether anything is tracked, and
+/// entries that are there may be left over from when it was.
+pub fn untracked(readings: &[LimitReading]) -> Vec<LimitReading> {
+    readings.iter().filter(|reading| reading.name != CONNTRACK).cloned().collect()
+}
+
+/// Readings with connection tracking only if one more entry is there than before a connection was made.
+pub fn tracked(before: &[LimitReading], now: &[LimitReading]) -> Vec<LimitReading> {
+    let used = |readings: &[LimitReading]| {
+        readings.iter().find(|reading| reading.name == CONNTRACK).and_then(|reading| reading.used)
+    };
+    if used(now) > used(before) { now.to_vec() } else { untracked(now) }
+}
+
 /// Sets what a case needs against the limits of its ends.
 pub fn check(case: &Case, around: &Surroundings<'_>) -> Forecast {
     let (mut all, mut unknown) = (Vec::new(), Vec::new());

@@ -117,6 +117,9 @@ pub fn run(
     let mut prepared = prepare(case, settings)?;
     let mut watch = prepared.watch();
     prepared.forecast(&watch);
+    if let Some(why) = prepared.forecast.short.clone().filter(|_| settings.preflight) {
+        return Err(NotRun::Refused(Box::new(prepared.context), why));
+    }
     tell(News::Preamble(&prepared.preamble()));
     let onlooker = move |_: &_, snapshot: &_| tell(News::Snapshot(snapshot));
     let course = watch.course(prepared.engine, &prepared.options, &settings.stop, Names::Plain, onlooker);
@@ -135,7 +138,8 @@ pub fn prepare(mut case: Case, settings: &Settings) -> Result<Prepared, NotRun> 
     let mut context = context(&case);
     let client_limits = context.client.limits.clone();
     let cpus = context.client.machine.cpus_allowed.len() as u32;
-    let before = preflight::check(&case, &Surroundings::before(&case, &client_limits, cpus));
+    let untracked = preflight::untracked(&client_limits);
+    let before = preflight::check(&case, &Surroundings::before(&case, &untracked, cpus));
     context.predicted.clone_from(&before.predicted);
     let mut forecast = before.clone();
     if let Some(why) = before.short.filter(|_| settings.preflight) {
@@ -154,7 +158,8 @@ pub fn prepare(mut case: Case, settings: &Settings) -> Result<Prepared, NotRun> 
         context.target = Some(facts.clone());
         let facts = facts.clone();
         let (strangers, target_threads) = reached.busy();
-        let running = of_running(&context, &reached, &client_limits, &facts.limits);
+        let of_target = preflight::untracked(&facts.limits);
+        let running = of_running(&context, &reached, &untracked, &of_target);
         let after = preflight::check(&context.case, &Surroundings { strangers, target_threads, ..running });
         context.predicted.clone_from(&after.predicted);
         forecast = after.clone();
@@ -198,12 +203,15 @@ impl Prepared {
             let ports = witness.ports().map(<[_]>::to_vec);
             (witness.limits().clone(), ports, witness.live(), witness.threads())
         });
+        let before = self.context.target.as_ref().map_or(&[][..], |facts| facts.limits.as_slice());
+        let client = preflight::tracked(&self.context.client.limits, &limits.client);
+        let target = preflight::tracked(before, &limits.target);
         let around = Surroundings {
             ports: ports.as_deref(),
             listening_ports: connections::ephemeral_ports_listened_on(),
             strangers: live.unwrap_or(0),
             target_threads: threads,
-            ..of_running(&self.context, &self.reached, &limits.client, &limits.target)
+            ..of_running(&self.context, &self.reached, &client, &target)
         };
         let forecast = preflight::check(&self.context.case, &around);
         self.context.predicted.clone_from(&forecast.predicted);

@@ -85,7 +85,8 @@ fn ask(prepared: &Prepared, stopped: Option<u32>) -> Result<(), String> {
     if let Some(pid) = stopped {
         return Err(format!("its process {pid} is stopped"));
     }
-    let options = LoadOptions { timeout: ASK_TIMEOUT, ..prepared.options.clone() };
+    let timeout = ASK_TIMEOUT.min(prepared.options.timeout);
+    let options = LoadOptions { timeout, ..prepared.options.clone() };
     let mut tries = 0;
     loop {
         match brink_client::probe(&options) {

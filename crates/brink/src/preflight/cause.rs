@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use brink_client::LoadOptions;
 use brink_host::classify::{self, Ended, Inference, Observation};
 use brink_host::connections::PairUse;
-use brink_host::limits::{self, Group, LimitReading, OwnBounds};
+use brink_host::limits::{self, Binds, Group, LimitReading, OwnBounds};
 use brink_results::case::Case;
 use brink_results::schema::{Confidence, End, Failure, FailurePoint, Predicted};
 use brink_wire::control::{Info, MachineUsage};
@@ -115,7 +115,7 @@ impl Evidence {
 pub fn failure_point(failures: &[Failure], evidence: &Evidence) -> Option<FailurePoint> {
     let first = failures.iter().min_by_key(|failure| (rank(failure), failure.first_at_connections))?;
     let inference = infer(first, evidence);
-    let end = end_of(first, &inference);
+    let end = end_of(first, &inference, evidence.predicted.as_ref());
     let same = |fix: &&Fix| fix.end == end && Some(fix.limit) == inference.limit;
     let reckoned = evidence.fixes.iter().find(same);
     let predicted = evidence.predicted.as_ref().filter(|predicted| predicted.limit == inference.limit_name());
@@ -168,8 +168,15 @@ pub fn client_death(
     point(failure, End::Client, inference, predicted.map(|predicted| predicted.at_connections), None)
 }
 
-/// The end that gave way. Where it was seen, unless what gave way is known to be the target's.
-fn end_of(first: &Failure, inference: &Inference) -> End {
+/// The end that gave way. Where it was seen, unless what gave way is known to be the target's; of a limit that binds
+/// both in one network, the end that it was said of.
+fn end_of(first: &Failure, inference: &Inference, predicted: Option<&Predicted>) -> End {
+    let row = inference.limit.and_then(limits::find);
+    let is_shared = row.is_some_and(|row| row.group == Group::Network && row.binds == Binds::Both);
+    if let Some(predicted) = predicted.filter(|one| is_shared && inference.limit == Some(one.limit.as_str()))
+    {
+        return predicted.end;
+    }
     let of_target = classify::is_about_target(host_end(first.end), &first.phase, &first.errno);
     match inference.limit {
         // Rules of a filter may be on either end, or between them.

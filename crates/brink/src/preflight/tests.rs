@@ -221,3 +221,14 @@ fn connections_of_others_count_against_the_targets_own_bound() {
     case.target.processes = 3;
     assert_eq!(carried(&super::check(&case, &around), End::Target, "target.max_connections"), Some(31));
 }
+
+#[test]
+fn connection_tracking_counts_only_where_a_connection_was_tracked() {
+    let at = |used| {
+        [reading("net.netfilter.nf_conntrack_max", 600, Some(used)), reading("rlimit.nofile", 9, None)]
+    };
+    let names = |readings: Vec<LimitReading>| readings.into_iter().map(|one| one.name).collect::<Vec<_>>();
+    assert_eq!(names(untracked(&at(600))), ["rlimit.nofile"]);
+    assert_eq!(names(tracked(&at(600), &at(590))), ["rlimit.nofile"], "what was left over expires");
+    assert_eq!(tracked(&at(5), &at(6)).len(), 2);
+}
