@@ -14,12 +14,12 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use brink_results::case::{Case, LoadCase, Origin, Protocol, TargetCase, Workload};
-use brink_results::schema::{PLAN_SCHEMA, Plan};
+use brink_results::schema::{CaseResult, PLAN_SCHEMA, Plan};
 use brink_results::store;
 use brink_results::store::RunDirError;
 use brink_wire::value::{format_count, format_duration};
 
-use crate::cli::{ClientArgs, Cpus, WhereArgs};
+use crate::cli::{ClientArgs, Cpus, Format, WhereArgs};
 use crate::exit::Failure;
 use crate::plan::Machine;
 use crate::reach::Permission;
@@ -149,6 +149,27 @@ pub fn claim(out: &Path, case: &Case) -> Result<(), RunDirError> {
         cases: vec![case.clone()],
     };
     store::write_plan(out, &plan).map(drop)
+}
+
+/// Prints a result as JSON, or in words.
+///
+/// # Errors
+/// Those of [`print`].
+pub fn print_result(
+    format: Format,
+    result: &CaseResult,
+    failure: Option<&Failure>,
+    words: fn(&CaseResult) -> String,
+) -> Result<(), Failure> {
+    match format {
+        Format::Json => {
+            let json = serde_json::to_string(result).map_err(|error| Failure::failed(error.to_string()))?;
+            print(&format!("{json}\n"))
+        }
+        // Where nothing was opened the one line on stderr says it all.
+        Format::Text if failure.is_some_and(|failure| !failure.line.is_empty()) => Ok(()),
+        Format::Text => print(&words(result)),
+    }
 }
 
 /// Draws the report of a folder.

@@ -7,7 +7,7 @@ use brink_wire::value::format_count;
 
 use crate::case_process::{Asked, CaseRunner, Ran};
 use crate::ceiling::{Climbing, Floor};
-use crate::cli::{CeilingArgs, Format};
+use crate::cli::CeilingArgs;
 use crate::command;
 use crate::exit::{Code, Failure};
 use crate::options;
@@ -70,7 +70,7 @@ pub fn run(args: &CeilingArgs) -> Result<(), Failure> {
         command::write_report(out)?;
     }
     let failure = verdict(&result, runner.caught().code());
-    print(args.format, &result, failure.as_ref())?;
+    command::print_result(args.format, &result, failure.as_ref(), answer::answer_ceiling)?;
     failure.map_or(Ok(()), Err)
 }
 
@@ -124,17 +124,5 @@ fn verdict(result: &CaseResult, signal: Option<Code>) -> Option<Failure> {
             let why = result.validity.reasons.first().cloned().unwrap_or_default();
             Some(Failure::failed(why))
         }
-    }
-}
-
-fn print(format: Format, result: &CaseResult, failure: Option<&Failure>) -> Result<(), Failure> {
-    match format {
-        Format::Json => {
-            let json = serde_json::to_string(result).map_err(|error| Failure::failed(error.to_string()))?;
-            command::print(&format!("{json}\n"))
-        }
-        // Where nothing was opened the one line on stderr says it all.
-        Format::Text if failure.is_some_and(|failure| !failure.line.is_empty()) => Ok(()),
-        Format::Text => command::print(&answer::answer_ceiling(result)),
     }
 }

@@ -9,7 +9,7 @@ use brink_results::schema::{CaseResult, Verdict};
 use brink_results::{answer, store};
 use brink_wire::value::format_count;
 
-use crate::cli::{Format, LoadArgs};
+use crate::cli::LoadArgs;
 use crate::command;
 use crate::ends::lock;
 use crate::exit::{Code, Failure};
@@ -60,20 +60,8 @@ pub fn run(args: &LoadArgs) -> Result<(), Failure> {
     if let Some(out) = &args.out {
         write(out, &result)?;
     }
-    print(args.format, &result, failure.as_ref())?;
+    command::print_result(args.format, &result, failure.as_ref(), answer::answer_one)?;
     failure.map_or(Ok(()), Err)
-}
-
-fn print(format: Format, result: &CaseResult, failure: Option<&Failure>) -> Result<(), Failure> {
-    match format {
-        Format::Json => {
-            let json = serde_json::to_string(result).map_err(|error| Failure::failed(error.to_string()))?;
-            command::print(&format!("{json}\n"))
-        }
-        // Where nothing was opened the one line on stderr says it all.
-        Format::Text if failure.is_some_and(|failure| !failure.line.is_empty()) => Ok(()),
-        Format::Text => command::print(&answer::answer_one(result)),
-    }
 }
 
 fn write(out: &Path, result: &CaseResult) -> Result<(), Failure> {
