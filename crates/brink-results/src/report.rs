@@ -42,6 +42,7 @@ pub fn render(run: &RunData) -> String {
 
 fn body(run: &RunData) -> Markup {
     html! {
+        (sections::ceilings(run))
         section {
             h2 { "Charts" }
             @for chart in charts::all(run) { (figure(&chart)) }

@@ -8,49 +8,20 @@ use brink_wire::value::{format_bytes, format_count};
 use super::single::{end_memory, entry};
 use crate::answer::failures::{confidence_name, end_name};
 use crate::answer::table::{cpu_seconds, printable};
-use crate::schema::{CaseResult, Ceiling, Climb, FailurePoint, KernelScope, Predicted, StoppedBy};
+use crate::schema::{CaseResult, Ceiling, Climb, FailurePoint, Held, KernelScope, Predicted, StoppedBy};
 
-/// One result of `brink ceiling` as plain text that ends with a newline. Of any other result it says the verdict.
+/// One result of `brink ceiling` as plain text that ends with a newline. Of any other result it is the answer of a load.
 #[must_use]
 pub fn answer_ceiling(result: &CaseResult) -> String {
     let Some(ceiling) = &result.ceiling else { return super::answer_one(result) };
     let mut lines = vec![headline(result, ceiling)];
-    match &result.failure_point {
-        Some(point) => {
-            lines.extend(entry("gave way", &gave_way(point, ceiling)));
-            lines.extend(entry("limit", &limit(point)));
-            lines.extend(entry("predicted", &predicted(result.predicted.as_ref(), Some(point))));
-            for (number, sentence) in point.evidence.iter().enumerate() {
-                lines.extend(entry(if number == 0 { "evidence" } else { "" }, &printable(sentence)));
-            }
+    for (name, text) in rows(result, ceiling) {
+        match name {
             // Whole, on a line of its own: it is there to be copied.
-            for (name, command) in [("to lift it", &point.fix), ("for good", &point.lasting)] {
-                lines.extend(command.iter().map(|command| format!("  {name:<13} {}", printable(command))));
-            }
-        }
-        None => {
-            lines.extend(entry("gave way", "nothing"));
-            lines.extend(entry("predicted", &predicted(result.predicted.as_ref(), None)));
+            TO_LIFT | FOR_GOOD => lines.push(format!("  {name:<13} {text}")),
+            _ => lines.extend(entry(name, &text)),
         }
     }
-    lines.extend(entry("climbs", &ceiling.climbs.iter().map(climb).collect::<Vec<_>>().join("; ")));
-    if let Some(held) = &ceiling.held {
-        let cpu = held.target_cpu_per_s.map_or(String::new(), |per_s| {
-            format!("; the target used {} CPU seconds per second", cpu_seconds(Some(per_s)))
-        });
-        lines.extend(entry(
-            "held",
-            &format!(
-                "{} connections for {:.1} s: {} echoes answered, {} not, {} connections lost{cpu}",
-                format_count(held.connections),
-                held.window_s,
-                format_count(held.heartbeats),
-                format_count(held.failed),
-                format_count(held.closed_early),
-            ),
-        ));
-    }
-    lines.extend(entry("afterwards", &after(ceiling)));
     let memory = &result.memory_per_connection;
     lines.extend(entry("target/conn", &end_memory(&memory.target, false)));
     let counted = memory.target.kernel_bytes.is_some()
@@ -59,8 +30,52 @@ pub fn answer_ceiling(result: &CaseResult) -> String {
     lines.join("\n") + "\n"
 }
 
+/// Names of rows that hold a command.
+pub(crate) const TO_LIFT: &str = "to lift it";
+pub(crate) const FOR_GOOD: &str = "for good";
+
+/// What is said of a ceiling, by name. A row without a name goes on with the one before.
+pub(crate) fn rows(result: &CaseResult, ceiling: &Ceiling) -> Vec<(&'static str, String)> {
+    let mut rows = Vec::new();
+    let said = predicted(result.predicted.as_ref(), result.failure_point.as_ref());
+    match &result.failure_point {
+        Some(point) => {
+            rows.extend([
+                ("gave way", gave_way(point, ceiling)),
+                ("limit", limit(point)),
+                ("predicted", said),
+            ]);
+            let evidence = point.evidence.iter().enumerate();
+            rows.extend(evidence.map(|(i, line)| (if i == 0 { "evidence" } else { "" }, printable(line))));
+            let commands = [(TO_LIFT, &point.fix), (FOR_GOOD, &point.lasting)];
+            rows.extend(
+                commands.into_iter().filter_map(|(name, one)| Some((name, printable(one.as_ref()?)))),
+            );
+        }
+        None => rows.extend([("gave way", "nothing".to_owned()), ("predicted", said)]),
+    }
+    rows.push(("climbs", ceiling.climbs.iter().map(climb).collect::<Vec<_>>().join("; ")));
+    rows.extend(ceiling.held.as_ref().map(|held| ("held", in_words(held))));
+    rows.push(("afterwards", after(ceiling)));
+    rows
+}
+
+fn in_words(held: &Held) -> String {
+    let cpu = held.target_cpu_per_s.map_or(String::new(), |per_s| {
+        format!("; the target used {} CPU seconds per second", cpu_seconds(Some(per_s)))
+    });
+    format!(
+        "{} connections for {:.1} s: {} echoes answered, {} not, {} connections lost{cpu}",
+        format_count(held.connections),
+        held.window_s,
+        format_count(held.heartbeats),
+        format_count(held.failed),
+        format_count(held.closed_early),
+    )
+}
+
 /// `threads: 16,301 connections, then rlimit.nofile on the target`
-fn headline(result: &CaseResult, ceiling: &Ceiling) -> String {
+pub(crate) fn headline(result: &CaseResult, ceiling: &Ceiling) -> String {
     let label = printable(&result.case.target.label);
     let at = format_count(ceiling.at_connections);
     let why = match (&result.failure_point, ceiling.stopped_by) {

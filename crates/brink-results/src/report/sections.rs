@@ -10,7 +10,7 @@ use crate::answer::failures::{confidence_name, end_name};
 use crate::answer::grid::Grid;
 use crate::answer::naming::Names;
 use crate::answer::table::{self, HEADS, LEGEND, NULL, verdict_name};
-use crate::answer::{engines, fidelity, loads, ordered, workers};
+use crate::answer::{ceiling, engines, fidelity, loads, ordered, workers};
 use crate::memory::range;
 use crate::schema::{CaseResult, EndFacts, RESULT_SCHEMA, Verdict};
 use crate::store::RunData;
@@ -79,6 +79,28 @@ pub(super) fn details(run: &RunData) -> Markup {
         (section("By engine", &by_engine))
         (section("Delay fidelity", &fidelity::grids(&results, &names)))
         (section("Per worker", &per_worker))
+    }
+}
+
+/// Of each `brink ceiling` what it found; nothing where there is none.
+pub(super) fn ceilings(run: &RunData) -> Markup {
+    let found: Vec<_> = run.results.iter().filter_map(|r| Some((r, r.ceiling.as_ref()?))).collect();
+    html! {
+        @if !found.is_empty() {
+            section {
+                h2 { "Ceiling" }
+                @for (result, ceiling) in found {
+                    h3 { (ceiling::headline(result, ceiling)) }
+                    div.box { table { tbody {
+                        @for (name, text) in ceiling::rows(result, ceiling) {
+                            tr { th { (name) } td.t {
+                                @if matches!(name, ceiling::TO_LIFT | ceiling::FOR_GOOD) { code { (text) } } @else { (text) }
+                            } }
+                        }
+                    } } }
+                }
+            }
+        }
     }
 }
 

@@ -15,6 +15,8 @@ use crate::ends::{Ends, Look};
 
 /// Processes of a target whose time in line for a CPU is read.
 const PROCESSES_MAX: usize = 64;
+/// Seconds between two looks at it while all goes well.
+const WAITED_EVERY_S: f64 = 2.0;
 /// Of the time that passed, the share from which standing in line for a CPU says something.
 const WAITED_SHARE_MIN: f64 = 0.5;
 
@@ -118,6 +120,11 @@ struct Standing {
 }
 
 impl Waited {
+    /// Whether it is time to look again although nothing is wrong: each thread has a file of its own.
+    fn is_due(self, t_s: f64) -> bool {
+        self.now.is_none_or(|now| t_s - now.t_s >= WAITED_EVERY_S)
+    }
+
     fn note(&mut self, is_in_trouble: bool, seen: Option<Standing>) {
         let Some(seen) = seen else { return };
         self.now = Some(seen);
@@ -199,7 +206,9 @@ impl Witness {
     /// At each look at both ends. `failed`: connections that failed so far. Returns whether this is the first look
     /// since something failed: then the limits are worth reading.
     pub fn look(&mut self, look: &Look, failed: u64) -> bool {
-        let waits = self.pid.and_then(|pid| time_of(pid, look.target.as_ref()));
+        let is_due = self.is_in_trouble || self.waited.is_due(look.client.t_s);
+        let pid = self.pid.filter(|_| is_due);
+        let waits = pid.and_then(|pid| time_of(pid, look.target.as_ref()));
         let is_new = failed > 0 && !self.is_in_trouble;
         self.waited.note(self.is_in_trouble, waits);
         self.is_in_trouble |= failed > 0;
@@ -339,6 +348,7 @@ mod tests {
         assert_eq!(waited.ratio(), Some(0.75));
         waited.note(true, None);
         assert_eq!(waited.ratio(), Some(0.75));
+        assert!(!waited.is_due(7.9) && waited.is_due(8.0));
         waited.note(true, at(9.0, 9.1, 21.0));
         assert_eq!(waited.ratio(), None, "it hardly wanted to run");
     }

@@ -190,6 +190,7 @@ fn a_result_is_written_and_can_be_reported() {
     let result = ceiling(&["--model", "mio", "--max-connections", "20", "--stop-at", "60", "-o", out]);
     gave_way(&result, "target.max_connections", "target", 20);
     let page = std::fs::read_to_string(format!("{out}/report.html")).unwrap();
+    assert!(page.contains("<h2>Ceiling</h2>") && page.contains("lives, has let go of all"), "{page}");
     assert!(page.contains("target.max_connections"));
     assert_eq!(run(&["report", out]).status.code(), Some(0));
     let again = run(&["ceiling", "--model", "mio", "-o", out]);
