@@ -10,7 +10,6 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use brink_host::usage::MachineSampler;
 use brink_results::case::Case;
 use brink_results::schema::{CaseResult, EndSample};
 use brink_results::store;
@@ -19,6 +18,7 @@ use brink_wire::control::{LimitReading, MachineUsage};
 use crate::ceiling::Climbing;
 use crate::exit::Failure;
 use crate::progress::Snapshot;
+use crate::run::witness::Counted;
 use crate::run::{self, Preamble};
 use crate::signals::{self, Caught};
 
@@ -79,8 +79,8 @@ impl CaseRunner {
     ) -> Result<Ran, Failure> {
         let (told, died) = match self.spawn(case, asked) {
             Ok(child) => {
-                let vigil = Vigil::over(child.id());
-                let (told, died) = self.follow(child, on_snapshot);
+                let mut vigil = Vigil::over(child.id());
+                let (told, died) = self.follow(child, &mut vigil, on_snapshot);
                 (told, died.map(|how| vigil.end(how)))
             }
             Err(why) => (Told::default(), Some(Death::before(why))),
@@ -143,11 +143,17 @@ impl CaseRunner {
     }
 
     /// Reads what it tells until it ends. Also returns how it ended, where that was not well.
-    fn follow(&self, mut child: Child, mut on_snapshot: impl FnMut(&Snapshot)) -> (Told, Option<String>) {
+    fn follow(
+        &self,
+        mut child: Child,
+        vigil: &mut Vigil,
+        mut on_snapshot: impl FnMut(&Snapshot),
+    ) -> (Told, Option<String>) {
         let mut told = Told::default();
         if let Some(stdout) = child.stdout.take() {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
                 if let Ok(snapshot) = serde_json::from_str::<Snapshot>(&line) {
+                    vigil.counted.lives();
                     on_snapshot(&snapshot);
                     told.snapshots.push(snapshot);
                 // A result has all that a preamble has.
@@ -181,7 +187,7 @@ struct Told {
 pub struct Death {
     /// In words: `.. ended with signal: 9 (SIGKILL)`.
     pub how: String,
-    /// Before and after.
+    /// From shortly before its end on.
     pub counted: Option<(MachineUsage, MachineUsage)>,
     /// Its limits, as they were when it began.
     pub limits: Vec<LimitReading>,
@@ -195,19 +201,17 @@ impl Death {
 
 /// What is read of a process as long as it lives, to know what ended it.
 struct Vigil {
-    sampler: MachineSampler,
-    before: MachineUsage,
+    counted: Counted,
     limits: Vec<LimitReading>,
 }
 
 impl Vigil {
     fn over(pid: u32) -> Self {
-        let sampler = MachineSampler::of(pid);
-        Self { before: sampler.sample(), sampler, limits: brink_host::limits::read(pid) }
+        Self { counted: Counted::of(pid), limits: brink_host::limits::read(pid) }
     }
 
     fn end(self, how: String) -> Death {
-        Death { how, counted: Some((self.before, self.sampler.sample())), limits: self.limits }
+        Death { how, counted: Some(self.counted.end()), limits: self.limits }
     }
 }
 

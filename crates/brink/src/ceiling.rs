@@ -116,7 +116,7 @@ impl Ascent {
             let course = watch.course(self.prepared.engine, &options, &enough, names, onlooker)?;
             self.note(&options, course);
             let Some(next) = self.next(stop) else { break };
-            after::let_go(watch);
+            after::let_go(watch, self.floor.met().is_some());
             if !after::is_serving(&mut self.prepared, watch) {
                 // There is nothing to be learned from a target that does not serve.
                 break;
@@ -215,14 +215,15 @@ impl Ascent {
         let interrupted = course.outcome.interrupted;
         let after = after::look(&mut prepared, &watch, interrupted);
         let (stop_at, met, held) = (prepared.options.connections, floor.met(), held(&course.outcome));
+        let course_peak = edge.as_ref().unwrap_or(&course.outcome).peak_live;
         let extra = met.map(|met| Failure {
             end: met.end,
             phase: "memory".to_owned(),
             errno: "floor".to_owned(),
             count: 1,
-            first_at_connections: met.at_connections,
+            // What was under way still came in.
+            first_at_connections: met.at_connections.max(course_peak),
         });
-        let peak_live = edge.as_ref().unwrap_or(&course.outcome).peak_live;
         let mut result = run::finish(prepared, watch, course, Beside { extra, edge });
         let died = |failure: &Failure| failure.end == End::Target && failure.errno == "died";
         let stopped_by = match () {
@@ -236,7 +237,7 @@ impl Ascent {
         let target_cpu_per_s = window::target_cpu_per_s(&result);
         let seen_at = result.failure_point.as_ref().map_or(0, |point| point.at_connections);
         result.ceiling = Some(Ceiling {
-            at_connections: peak_live.max(seen_at),
+            at_connections: course_peak.max(seen_at),
             stopped_by,
             stop_at,
             memory_floor_bytes: floor.bytes(),

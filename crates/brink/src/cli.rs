@@ -259,8 +259,8 @@ pub struct CeilingArgs {
     /// let it open]
     #[arg(long, value_name = "N", value_parser = count_above_zero)]
     pub stop_at: Option<u64>,
-    /// Stop while this much memory is still available, on either end [default: a sixteenth of the machine's, 256MiB at
-    /// least; of a control group an eighth of its limit]
+    /// Stop while this much memory is still available on the machine of either end, or in the client's own control group
+    /// [default: a sixteenth of the machine's, 256MiB at least; of a control group at most an eighth of its limit]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub memory_floor: Option<u64>,
     /// Give up a way up that takes longer than this

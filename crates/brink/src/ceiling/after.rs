@@ -19,9 +19,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const ASK_TIMES: u32 = 3;
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Waits until the target has let go of the connections that were closed, as far as it says, but not for ever.
-/// Returns how many it still has beside those of before.
-pub fn let_go(watch: &Watch) -> Option<u64> {
+/// Waits until the target has let go of the connections that were closed, as far as it says, and where memory ran low
+/// until that is back; but not for ever. Returns how many it still has beside those of before.
+pub fn let_go(watch: &Watch, ran_low: bool) -> Option<u64> {
     let until = Instant::now() + LET_GO_WITHIN;
     loop {
         let look = watch.look();
@@ -32,7 +32,9 @@ pub fn let_go(watch: &Watch) -> Option<u64> {
             return None;
         };
         let left = live.saturating_sub(held);
-        if left == 0 || Instant::now() >= until {
+        let is_back = !ran_low || watch.with_witness(|witness| witness.is_memory_back(&look));
+        let is_free = left == 0 && is_back;
+        if is_free || Instant::now() >= until {
             return Some(left);
         }
         pause(LOOK_EVERY);
@@ -47,7 +49,7 @@ pub fn look(prepared: &mut Prepared, watch: &Watch, is_interrupted: bool) -> Aft
     if is_interrupted {
         return After { why: Some("not looked at: it was stopped".to_owned()), ..After::default() };
     }
-    let left = let_go(watch);
+    let left = let_go(watch, false);
     let state = watch.with_witness(Witness::pid).and_then(usage::state);
     let said = watch.with_witness(Witness::stopped);
     let refused = ask(prepared, said).err();

@@ -196,6 +196,7 @@ fn infer(first: &Failure, evidence: &Evidence) -> Inference {
     let end = host_end(first.end);
     // A connect that nobody answers is the target's doing, and its machine's counters tell.
     let of_target = classify::is_about_target(end, &first.phase, &first.errno) || end == limits::End::Target;
+    let is_death = first.errno == "died";
     let testimony = &evidence.testimony;
     let pair = evidence.fullest_pair();
     let words = pair.map(|pair| format!("{} to {}", pair.source, pair.destination));
@@ -207,13 +208,19 @@ fn infer(first: &Failure, evidence: &Evidence) -> Inference {
         ports_taken: testimony.ports.as_ref().map(|_| pair.map_or(0, PairUse::ports_taken)),
         ports_time_wait: pair.map(|pair| pair.time_wait),
         pair: words.as_deref(),
-        cgroup: if of_target { testimony.cgroup_of_target() } else { testimony.cgroup_of_client() },
+        cgroup: match (of_target, is_death) {
+            (true, true) => testimony.cgroup_at_the_end(),
+            (true, false) => testimony.cgroup_of_target(),
+            (false, _) => testimony.cgroup_of_client(),
+        },
         target: testimony.target,
         ..Observation::new(end, &first.phase, &first.errno, first.first_at_connections)
     };
     let readings = evidence.readings(of_target);
+    let at_the_end = testimony.target_end.as_ref().map(|(before, now)| (before, now));
+    let counters = if is_death && of_target { at_the_end } else { evidence.counters() };
     workers_all_taken(first, evidence).unwrap_or_else(|| {
-        let inference = classify::classify(&observation, &readings, evidence.counters());
+        let inference = classify::classify(&observation, &readings, counters);
         of_unknown_backlog(inference, first, evidence, &readings)
     })
 }
@@ -328,6 +335,7 @@ mod tests {
                 target: TargetState::default(),
                 limits,
                 target_machine: None,
+                target_end: None,
                 client_machine: Default::default(),
                 ports: None,
             },

@@ -15,6 +15,8 @@ use crate::ends::{Ends, Look};
 
 /// Processes of a target whose time in line for a CPU is read.
 const PROCESSES_MAX: usize = 64;
+/// The part of the memory that may still be missing.
+const MEMORY_BACK: u64 = 200;
 /// Seconds between two looks at it while all goes well.
 const WAITED_EVERY_S: f64 = 2.0;
 /// Of the time that passed, the share from which standing in line for a CPU says something.
@@ -38,31 +40,51 @@ pub struct Witness {
     limits: Limits,
     is_in_trouble: bool,
     was_alive: bool,
+    /// Whether its first process was seen stopped.
+    was_stopped: bool,
 }
 
 /// What a machine and the control groups of one process on it count, from before the run on.
-struct Counted {
+pub struct Counted {
     /// Where they can be read here, also after the process has ended.
     sampler: Option<MachineSampler>,
     before: MachineUsage,
+    /// At the last look but one at which the process lived.
+    alive: MachineUsage,
     now: MachineUsage,
 }
 
 impl Counted {
-    fn of(pid: u32) -> Self {
+    /// Of a process of this machine, from now on.
+    pub fn of(pid: u32) -> Self {
         let sampler = MachineSampler::of(pid);
         let before = sampler.sample();
-        Self { sampler: Some(sampler), now: before.clone(), before }
+        Self { sampler: Some(sampler), alive: before.clone(), now: before.clone(), before }
     }
 
     fn told(usage: MachineUsage) -> Self {
-        Self { sampler: None, now: usage.clone(), before: usage }
+        Self { sampler: None, alive: usage.clone(), now: usage.clone(), before: usage }
+    }
+
+    /// Counts as of now, while the process is seen to live. What is counted from the look before this one on may be what
+    /// ends it; what was counted earlier was somebody else's. Not from this one on: the kernel counts a kill a moment
+    /// before the process is gone.
+    pub fn lives(&mut self) {
+        if let Some(sampler) = &self.sampler {
+            self.alive = std::mem::replace(&mut self.now, sampler.sample());
+        }
     }
 
     fn refresh(&mut self) {
         if let Some(sampler) = &self.sampler {
             self.now = sampler.sample();
         }
+    }
+
+    /// What was counted around its end.
+    pub fn end(mut self) -> (MachineUsage, MachineUsage) {
+        self.refresh();
+        (self.alive, self.now)
     }
 }
 
@@ -152,6 +174,8 @@ pub struct Testimony {
     pub limits: Limits,
     /// What the target's machine counted, before and now, where that is known.
     pub target_machine: Option<(MachineUsage, MachineUsage)>,
+    /// The same from shortly before the target ended, if it has.
+    pub target_end: Option<(MachineUsage, MachineUsage)>,
     /// What the client's machine counted.
     pub client_machine: (MachineUsage, MachineUsage),
     /// Ports towards the target that others held before anything was opened, by source. `None`: not known.
@@ -167,6 +191,11 @@ impl Testimony {
     /// What the control groups of the client counted, before and now.
     pub fn cgroup_of_client(&self) -> Option<(&CgroupUsage, &CgroupUsage)> {
         cgroup(&self.client_machine)
+    }
+
+    /// The same of the target, from shortly before it ended.
+    pub fn cgroup_at_the_end(&self) -> Option<(&CgroupUsage, &CgroupUsage)> {
+        cgroup(self.target_end.as_ref()?)
     }
 
     /// The same of the target.
@@ -194,6 +223,7 @@ impl Witness {
             waited: Waited::default(),
             limits: Limits::default(),
             is_in_trouble: false,
+            was_stopped: false,
             was_alive: pid.and_then(usage::state).is_some_and(|state| state != ProcessState::Ended),
         }
     }
@@ -216,6 +246,7 @@ impl Witness {
         self.accept_queue = self.accept_queue.max(here).max(look.accept_queue);
         self.live = self.live.max(look.target.as_ref().and_then(|target| target.live));
         self.threads = self.threads.max(look.target.as_ref().and_then(|target| target.threads));
+        self.note_life(look);
         match (&mut self.target, &look.target_machine) {
             (Some(counted), Some(told)) if counted.sampler.is_none() => counted.now = told.usage.clone(),
             (none @ None, Some(told)) => *none = Some(Counted::told(told.usage.clone())),
@@ -224,9 +255,26 @@ impl Witness {
         is_new
     }
 
+    /// A process without memory of its own is about to be gone.
+    fn note_life(&mut self, look: &Look) {
+        let lives = look.target.as_ref().is_some_and(|target| target.user_bytes.is_some());
+        if let Some(counted) = self.target.as_mut().filter(|_| lives) {
+            counted.lives();
+        }
+        self.was_stopped |= self.pid.and_then(usage::state) == Some(ProcessState::Stopped);
+    }
+
     /// Limits as they are now.
     pub fn note_limits(&mut self, now: Limits) {
         self.limits.note(now);
+    }
+
+    /// Whether nearly as much memory is available as before the first connection: a kernel takes its time to take back
+    /// what thousands of threads had.
+    pub fn is_memory_back(&self, look: &Look) -> bool {
+        let then = self.client.before.available_bytes;
+        then.zip(look.machine.usage.available_bytes)
+            .is_none_or(|(then, now)| now >= then - then / MEMORY_BACK)
     }
 
     /// Limits of both ends, each at its most use.
@@ -286,6 +334,7 @@ impl Witness {
             target,
             limits: std::mem::take(&mut self.limits),
             target_machine: self.target.as_ref().map(pair),
+            target_end: self.target.as_ref().map(|counted| (counted.alive.clone(), counted.now.clone())),
             client_machine: pair(&self.client),
             ports: self.ports.clone(),
         }
