@@ -13,6 +13,9 @@ use crate::options::{GiveUp, LoadOptions};
 use crate::ports::PortWindows;
 use crate::stage::Worker;
 
+/// Kinds of failures that may take turns.
+const KINDS_MAX: u32 = 3;
+
 /// Failures of one kind in a row, and slow connects in all: when to stop trying.
 #[derive(Debug, Default)]
 pub(crate) struct Streak {
@@ -20,6 +23,8 @@ pub(crate) struct Streak {
     phase: &'static str,
     errno: String,
     len: u32,
+    /// Failures of any kind in a row.
+    any: u32,
     slow: u32,
 }
 
@@ -36,7 +41,7 @@ impl Streak {
 
     /// An attempt was verified: whatever went wrong before, it works.
     pub(crate) fn succeeded(&mut self) {
-        self.len = 0;
+        (self.len, self.any) = (0, 0);
     }
 
     /// An attempt failed. Returns whether it is time to stop trying.
@@ -51,7 +56,10 @@ impl Streak {
         } else {
             (self.phase, self.errno, self.len) = (phase, errno.to_owned(), 1);
         }
-        self.len >= self.give_up.failures
+        self.any = self.any.saturating_add(1);
+        let most = if errno == "timeout" { self.give_up.timeouts } else { self.give_up.failures };
+        // Where kinds take turns none is ever alone.
+        self.len >= most || self.any >= self.give_up.failures.saturating_mul(KINDS_MAX)
     }
 }
 
@@ -203,8 +211,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn kinds_that_take_turns_end_it_as_well() {
+        let mut streak = Streak::new(GiveUp { failures: 4, timeouts: 2, slow: None });
+        let turns = ["ECONNREFUSED", "timeout"].into_iter().cycle();
+        let failed = turns.take(12).map(|errno| streak.failed("connect", errno)).collect::<Vec<_>>();
+        assert_eq!(failed.iter().position(|&is_enough| is_enough), Some(11));
+        streak.succeeded();
+        assert!(!streak.failed("connect", "timeout") && streak.failed("connect", "timeout"));
+    }
+
+    #[test]
     fn a_refusal_is_one_kind_however_it_is_heard() {
-        let mut streak = Streak::new(GiveUp { failures: 3, slow: None });
+        let mut streak = Streak::new(GiveUp { failures: 3, timeouts: 3, slow: None });
         assert!(!streak.failed("verify", "closed") && !streak.failed("connect", "ECONNRESET"));
         assert!(streak.failed("verify", "EPIPE"));
     }
@@ -222,7 +240,7 @@ mod tests {
 
     #[test]
     fn slow_connects_count_in_all_where_they_count() {
-        let mut streak = Streak::new(GiveUp { failures: 2, slow: Some(3) });
+        let mut streak = Streak::new(GiveUp { failures: 2, timeouts: 2, slow: Some(3) });
         assert!(!streak.slow() && !streak.slow());
         streak.succeeded();
         assert!(streak.slow());

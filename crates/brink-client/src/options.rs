@@ -156,6 +156,8 @@ pub struct LoadOptions {
 pub struct GiveUp {
     /// After this many failures of one kind (phase and errno) in a row. At least 1.
     pub failures: u32,
+    /// After this many in a row of those that take long to fail: nobody answered in time. At least 1.
+    pub timeouts: u32,
     /// After this many connects in all that took [`SLOW`](crate::samples::SLOW) or longer. `None`: never.
     pub slow: Option<u32>,
 }
@@ -163,7 +165,7 @@ pub struct GiveUp {
 impl Default for GiveUp {
     /// What is refused a hundred times running is refused, and a machine out of descriptors must not be hammered.
     fn default() -> Self {
-        Self { failures: 100, slow: None }
+        Self { failures: 100, timeouts: 100, slow: None }
     }
 }
 
@@ -181,7 +183,7 @@ impl LoadOptions {
             (self.connections <= u64::from(u32::MAX), "connections: at most 4,294,967,295 in one run"),
             (self.threads >= 1, "threads: at least 1"),
             (self.connect_window >= 1, "connect_window: at least 1"),
-            (self.give_up.failures >= 1, "give_up: at least 1 failure"),
+            (self.give_up.failures.min(self.give_up.timeouts) >= 1, "give_up: at least 1 failure"),
             (self.payload_bytes as usize <= PAYLOAD_LEN_MAX, "payload_bytes: at most 1 MiB"),
             (
                 self.connect_rate_per_s.is_none_or(|rate| rate.is_finite() && rate > 0.0),

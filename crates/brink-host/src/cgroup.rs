@@ -14,7 +14,12 @@ pub(crate) struct Group {
     pub(crate) directory: PathBuf,
     /// 1 or 2.
     pub(crate) version: u8,
+    /// The mount shows a part of the hierarchy, by its own word.
+    is_part: bool,
 }
+
+/// The machine's first cgroup namespace, as /proc/PID/ns/cgroup names it: `CGROUP_INIT_INO` of include/linux/proc_ns.h.
+const FIRST_NAMESPACE: &str = "cgroup:[4026531835]";
 
 impl Group {
     /// The group of a controller (`pids`, `memory`).
@@ -28,6 +33,21 @@ impl Group {
     /// The group and all above it that can be seen, from the inside out.
     pub(crate) fn chain(&self) -> impl Iterator<Item = &Path> {
         self.directory.ancestors().take_while(|path| path.starts_with(&self.mount))
+    }
+
+    /// Whether there are groups above the topmost that can be seen: in a container, which has a cgroup namespace of its
+    /// own or a mount of a part. It is the reader's that counts, whoever's group it is (cgroup_namespaces(7)).
+    pub(crate) fn hides_those_above(&self, tree: &ProcTree) -> bool {
+        // A kernel without cgroup namespaces has no such link.
+        let namespace = tree.own_namespace("cgroup");
+        let is_below = namespace.is_some_and(|name| name.as_os_str() != FIRST_NAMESPACE);
+        (is_below || self.is_part) && !self.shows_root(tree)
+    }
+
+    /// Only the root of a hierarchy has `release_agent` (version 1), and only it has no `cgroup.type` (version 2).
+    fn shows_root(&self, tree: &ProcTree) -> bool {
+        let has = |file| tree.has_absolute(&self.mount.join(file));
+        if self.version == 1 { has("release_agent") } else { has("cgroup.procs") && !has("cgroup.type") }
     }
 
     /// How a group of the chain is called within its hierarchy, as far as that can be seen: `/a/b`.
@@ -87,14 +107,14 @@ fn place(tree: &ProcTree, version: u8, controller: &str, path: &str) -> Result<G
                 return Err(format!("the group {path} is outside this process's cgroup namespace"));
             }
             let directory = mount.components().chain(below.components()).collect();
-            return Ok(Group { mount, directory, version });
+            return Ok(Group { mount, directory, version, is_part: *root != "/" });
         }
         let above = |of: &str| Path::new(of).components().filter(|one| *one == Component::ParentDir).count();
         if above(root) > above(path) {
             let below: PathBuf =
                 Path::new(path).components().filter(|part| matches!(part, Component::Normal(_))).collect();
             return match find_above(tree, &mount, above(root) - above(path), &below) {
-                Some(directory) => Ok(Group { mount, directory, version }),
+                Some(directory) => Ok(Group { mount, directory, version, is_part: true }),
                 None => Err(format!(
                     "the group {path} of this process's cgroup namespace was not found in {}",
                     mount.display()

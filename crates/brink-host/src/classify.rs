@@ -12,6 +12,7 @@ mod foreign;
 mod silence;
 
 use brink_wire::control::{CgroupUsage, LimitReading, MachineUsage};
+use brink_wire::value::format_count;
 
 use crate::limits::{self, End, Lift};
 use crate::usage::ProcessState;
@@ -54,8 +55,11 @@ pub struct Observation<'a> {
     pub stack_bytes: Option<u64>,
     /// Ports of the fullest pair that sockets of others hold ([`crate::connections::PairUse`]), where known.
     pub ports_taken: Option<u64>,
-    /// Of these, those in TIME_WAIT.
+    /// Ports of the fullest pair in TIME_WAIT, whether they count as taken or not.
     pub ports_time_wait: Option<u64>,
+    /// Whether these may be used again, and so are not among [`Self::ports_taken`]: that of
+    /// [`crate::connections::PairUse`], where known.
+    pub time_wait_is_free: Option<bool>,
     /// The fullest pair in words, for evidence: `127.0.0.1 to 127.0.0.1:7000`.
     pub pair: Option<&'a str>,
     /// What the control groups of the end whose readings are passed counted, before the run and now.
@@ -81,6 +85,7 @@ impl<'a> Observation<'a> {
             stack_bytes: None,
             ports_taken: None,
             ports_time_wait: None,
+            time_wait_is_free: None,
             pair: None,
             cgroup: None,
             ended: None,
@@ -96,6 +101,8 @@ pub struct TargetState {
     pub pid: Option<u32>,
     /// Stopped, or not.
     pub state: Option<ProcessState>,
+    /// One of its processes was seen stopped while the run went on, though none is now.
+    pub was_stopped: bool,
     /// How it ended, if it has. [`Observation::ended`] goes before it.
     pub ended: Option<Ended>,
     /// Connections that it has accepted and holds.
@@ -211,7 +218,9 @@ impl<'a> Scene<'a> {
     ) -> Self {
         let seen = format!(
             "{} in phase {} with {} connections open",
-            observation.errno, observation.phase, observation.at_connections
+            observation.errno,
+            observation.phase,
+            format_count(observation.at_connections)
         );
         Self { observation, readings, counters, evidence: vec![seen] }
     }
@@ -282,3 +291,5 @@ fn own_bound(scene: &mut Scene<'_>) -> Inference {
 mod tests;
 #[cfg(test)]
 mod tests_of_counters;
+#[cfg(test)]
+mod tests_of_death;

@@ -20,7 +20,7 @@ mod thread_cost;
 
 pub use advice::Lift;
 pub use brink_wire::control::LimitReading;
-pub(crate) use cgroup_rows::NO_LIMIT as NO_CGROUP_LIMIT;
+pub(crate) use cgroup_rows::{NO_LIMIT as NO_CGROUP_LIMIT, NO_LIMIT_SEEN as NO_CGROUP_LIMIT_SEEN};
 pub use predict::{
     Beside, LEFT_ALONE_BYTES, LEFT_ALONE_MAPPINGS, MAPPINGS_PER_THREAD, Need, Prediction, predict, predict_by,
 };

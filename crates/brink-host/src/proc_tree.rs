@@ -181,6 +181,17 @@ impl ProcTree {
         self.root.join(path.strip_prefix("/").unwrap_or(path))
     }
 
+    /// The namespace of that kind that the reader is in, as its link names it: `cgroup:[4026531835]`.
+    pub(crate) fn own_namespace(&self, kind: &str) -> Option<PathBuf> {
+        fs::read_link(self.path("self/ns").join(kind)).ok()
+    }
+
+    /// Whether a file under /proc is not there, while its directory, or one above that, is: not the same as unreadable.
+    pub(crate) fn lacks(&self, name: &str, while_there: &str) -> bool {
+        let is_missing = |error: io::Error| error.kind() == io::ErrorKind::NotFound;
+        fs::metadata(self.path(name)).err().is_some_and(is_missing) && self.path(while_there).is_dir()
+    }
+
     /// Whether the process is in the same namespace (`net`, `user`, `pid`) as this one; `None` where that cannot be told.
     pub(crate) fn shares_namespace(&self, kind: &str) -> Option<bool> {
         if self.pid.is_none() {

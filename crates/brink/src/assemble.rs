@@ -275,10 +275,8 @@ pub fn failures_of_client(outcome: &Outcome, window: u64) -> Vec<Failure> {
 /// While opening, up to `window` connections are under way beyond those that are verified: a limit met then let them
 /// in, and the count it was met at is the one that was reached.
 fn reached(outcome: &Outcome, window: u64, first: u64) -> u64 {
-    // Where all are lost at once, the first loss may be heard of before the last ones that opened.
-    let tops = [outcome.samples.opened, outcome.peak_live];
-    let is_near = |top: &u64| (first..=first.saturating_add(window)).contains(top);
-    tops.into_iter().find(is_near).unwrap_or(first)
+    let is_at_peak = first <= outcome.peak_live && outcome.peak_live <= first.saturating_add(window);
+    if is_at_peak { outcome.peak_live } else { first }
 }
 
 #[cfg(test)]

@@ -24,6 +24,11 @@ use crate::run::{self, Course, Names, News, NotRun, Prepared, Settings, Watch};
 const FAILURES_FINE: u32 = 5;
 /// The same where each failure takes as long as the timeout.
 const FAILURES_SLOW: u32 = 3;
+/// And on the first way up, which has many under way.
+const TIMEOUTS_SCOUTING: u32 = 50;
+/// Connections that are lost on the way up after which it is over; on the first way, and on those that follow.
+const LOST_SCOUTING: u64 = 100;
+const LOST_FINE: u64 = 5;
 /// Slow connects in all after which a way up is over.
 const SLOW_MAX: u32 = 100;
 /// Ways up at most: two that agree are enough.
@@ -73,7 +78,7 @@ pub fn run(
         courses: Vec::new(),
     };
     match ascent.climb_all(&mut watch, &settings.stop, tell) {
-        Ok(()) => ascent.come_down(watch),
+        Ok(()) => ascent.come_down(watch, &settings.stop),
         Err(error) => Err(ascent.prepared.broken(&error)),
     }
 }
@@ -103,12 +108,15 @@ impl Ascent {
             // Enough is said once for each way up.
             let enough = stop.anew();
             let (floor, asked, mut tell) = (self.floor.clone(), enough.clone(), tell.clone());
+            let lost_max = if self.climbs.is_empty() { LOST_SCOUTING } else { LOST_FINE };
             let (began, climb_max, is_late) = (Instant::now(), self.climb_max, Arc::clone(&self.is_late));
             let onlooker = move |look: &Look, snapshot: &Snapshot| {
                 let climbs = matches!(snapshot.phase.as_str(), "climb" | "ramp");
                 let late = climbs && began.elapsed() > climb_max;
                 is_late.fetch_or(late, Ordering::Relaxed);
-                if late || floor.is_met(look, snapshot.live) {
+                // Who loses as many as it opens does not come higher.
+                let loses = climbs && snapshot.lost >= lost_max;
+                if late || loses || floor.is_met(look, snapshot.live) {
                     asked.ask_enough();
                 }
                 tell(News::Snapshot(snapshot));
@@ -116,8 +124,8 @@ impl Ascent {
             let course = watch.course(self.prepared.engine, &options, &enough, names, onlooker)?;
             self.note(&options, course);
             let Some(next) = self.next(stop) else { break };
-            after::let_go(watch, self.floor.met().is_some());
-            if !after::is_serving(&mut self.prepared, watch) {
+            after::let_go(watch, stop, self.floor.met().is_some());
+            if stop.requested() || !after::is_serving(&mut self.prepared, watch, stop) {
                 // There is nothing to be learned from a target that does not serve.
                 break;
             }
@@ -132,7 +140,7 @@ impl Ascent {
     /// The first way up: fast, in steps, and over where something gives way.
     fn scouting(&self) -> LoadOptions {
         LoadOptions {
-            give_up: GiveUp { slow: Some(SLOW_MAX), ..GiveUp::default() },
+            give_up: GiveUp { timeouts: TIMEOUTS_SCOUTING, slow: Some(SLOW_MAX), ..GiveUp::default() },
             works_when_short: false,
             ..self.prepared.options.clone()
         }
@@ -160,14 +168,10 @@ impl Ascent {
         let gave_way = here.gave_way.as_ref()?;
         // What follows from how fast connections come would not be seen one at a time.
         let fine = is_counted(gave_way);
-        let failures = match gave_way.errno.as_str() {
-            "timeout" | "ETIMEDOUT" => FAILURES_SLOW,
-            _ if fine => FAILURES_FINE,
-            _ => GiveUp::default().failures,
-        };
+        let failures = if fine { FAILURES_FINE } else { GiveUp::default().failures };
         Some(LoadOptions {
             plateaus: vec![base.connections],
-            give_up: GiveUp { failures, slow: Some(SLOW_MAX) },
+            give_up: GiveUp { failures, timeouts: FAILURES_SLOW, slow: Some(SLOW_MAX) },
             fine_from: fine.then(|| edge.saturating_sub(FINE_BELOW.max(edge / 100))),
             ..base
         })
@@ -176,7 +180,8 @@ impl Ascent {
     fn note(&mut self, options: &LoadOptions, course: Course) {
         let outcome = &course.outcome;
         let failures = assemble::failures_of_client(outcome, u64::from(options.connect_window));
-        let of_ramp = failures.into_iter().filter(|failure| !is_of_hold(failure));
+        let held = outcome.window > Duration::ZERO;
+        let of_ramp = failures.into_iter().filter(|failure| !(held && is_of_hold(failure)));
         self.climbs.push(Climb {
             connections: outcome.peak_live,
             failed: outcome.samples.failed,
@@ -187,33 +192,35 @@ impl Ascent {
         self.courses.push(course);
     }
 
-    /// The last way up, with the plateaus of the first, and its connections counted against what was asked of all; and
-    /// the outcome of the one that came highest, where the last one did not come as high, or met nothing.
+    /// The way up that counts, with the plateaus of the first, and its connections counted against what was asked of all:
+    /// the last one, unless another came more than twice as high; and the outcome of the highest, where the last one
+    /// did not come as high, or met nothing there.
     fn take_last(&mut self) -> Option<(Course, Option<Outcome>)> {
-        let mut last = self.courses.pop()?;
-        let highest = self.courses.iter().max_by_key(|course| course.outcome.peak_live);
-        let edge = highest.map(|course| &course.outcome).filter(|outcome| {
-            let (high, here) = (outcome.peak_live, last.outcome.peak_live);
-            last.outcome.samples.failures.is_empty() || (high > here && is_apart(high, here))
-        });
-        let edge = edge.cloned();
-        if let Some(first) = self.courses.first_mut() {
-            last.plateaus = std::mem::take(&mut first.plateaus);
-        }
+        let mut plateaus = std::mem::take(&mut self.courses.first_mut()?.plateaus);
+        let peak = |course: &Course| course.outcome.peak_live;
+        let here = peak(self.courses.last()?);
+        let at = (0..self.courses.len()).max_by_key(|&at| peak(&self.courses[at]))?;
+        let high = peak(&self.courses[at]);
+        let counts = if high / 2 > here { at } else { self.courses.len() - 1 };
+        let met_nothing = self.courses[counts].outcome.samples.failures.is_empty();
+        let is_edge = at != counts && high >= here && (met_nothing || is_apart(high, here));
+        let edge = is_edge.then(|| self.courses[at].outcome.clone());
+        let mut course = self.courses.swap_remove(counts);
+        std::mem::swap(&mut course.plateaus, &mut plateaus);
         let asked = self.prepared.options.connections;
-        last.outcome.samples.not_attempted += asked.saturating_sub(last.outcome.requested);
-        last.outcome.requested = asked;
-        Some((last, edge))
+        course.outcome.samples.not_attempted += asked.saturating_sub(course.outcome.requested);
+        course.outcome.requested = asked;
+        Some((course, edge))
     }
 
     /// Looks how the target is, and puts the result together.
-    fn come_down(mut self, watch: Watch) -> Result<CaseResult, NotRun> {
+    fn come_down(mut self, watch: Watch, stop: &Stop) -> Result<CaseResult, NotRun> {
         let Some((course, edge)) = self.take_last() else {
             return Err(self.prepared.broken(&std::io::Error::other("there was no way up")));
         };
         let Self { mut prepared, floor, climbs, is_late, .. } = self;
-        let interrupted = course.outcome.interrupted;
-        let after = after::look(&mut prepared, &watch, interrupted);
+        let after = after::look(&mut prepared, &watch, stop);
+        let interrupted = course.outcome.interrupted || stop.requested();
         let (stop_at, met, held) = (prepared.options.connections, floor.met(), held(&course.outcome));
         let course_peak = edge.as_ref().unwrap_or(&course.outcome).peak_live;
         let extra = met.map(|met| Failure {
@@ -225,7 +232,9 @@ impl Ascent {
             first_at_connections: met.at_connections.max(course_peak),
         });
         let mut result = run::finish(prepared, watch, course, Beside { extra, edge });
-        let died = |failure: &Failure| failure.end == End::Target && failure.errno == "died";
+        let died = |failure: &Failure| {
+            failure.end == End::Target && failure.errno == "died" && failure.phase == "run"
+        };
         let stopped_by = match () {
             () if result.failures.iter().any(died) => StoppedBy::TargetDied,
             () if interrupted => StoppedBy::Interrupted,

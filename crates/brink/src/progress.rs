@@ -22,6 +22,9 @@ pub struct Snapshot {
     pub requested: u64,
     /// Connections open now.
     pub live: u64,
+    /// Connections that had opened and were lost.
+    #[serde(default)]
+    pub lost: u64,
     /// Connections that failed so far.
     pub failed: u64,
     /// Requests answered so far.

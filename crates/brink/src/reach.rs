@@ -52,7 +52,7 @@ pub struct Permission {
 /// # Errors
 /// One line.
 pub fn reach(case: &mut Case, permission: &Permission) -> Result<Reached, String> {
-    match case.target.origin.clone() {
+    let reached = match case.target.origin.clone() {
         Origin::Started => of_process(case, target_process::start(&case.target)?),
         Origin::Command { command, port } => of_process(case, target_process::start_command(&command, port)?),
         Origin::Address { address, control, pid } => {
@@ -62,7 +62,12 @@ pub fn reach(case: &mut Case, permission: &Permission) -> Result<Reached, String
                 None => Ok(reached),
             }
         }
+    }?;
+    let says_it = reached.process.as_ref().is_some_and(|process| process.ready.is_some());
+    if reached.info.is_none() && reached.sampled.is_some() && !says_it {
+        case.target.processes = serving(reached.address).unwrap_or(case.target.processes);
     }
+    Ok(reached)
 }
 
 /// A target that brink started: it has said what it is, or it is a stranger with a known process.
@@ -122,6 +127,14 @@ fn with_pid(mut reached: Reached, pid: u32) -> Result<Reached, String> {
     reached.sampled = Some(pid);
     reached.facts = Some(facts_by_pid(pid));
     Ok(reached)
+}
+
+/// Processes of a stranger that serve: those that hold the listening socket, but for one that started the others, which
+/// only watches over them.
+fn serving(address: SocketAddr) -> Option<u32> {
+    let listener = connections::listener_pids(address).ok().filter(|listener| listener.is_complete)?;
+    let others = listener.pids.iter().filter(|pid| Some(**pid) != listener.top).count();
+    u32::try_from(others.max(1)).ok()
 }
 
 fn facts_of(info: &Info) -> EndFacts {

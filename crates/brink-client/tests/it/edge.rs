@@ -74,7 +74,7 @@ fn an_edge_ends_the_run_where_there_is_no_work_to_be_done_there() {
         let edge = LoadOptions {
             connect_window: 8,
             fine_from: Some(5),
-            give_up: GiveUp { failures: 3, slow: None },
+            give_up: GiveUp { failures: 3, timeouts: 3, slow: None },
             works_when_short: false,
             timeout: Duration::from_secs(5),
             threads: 1,

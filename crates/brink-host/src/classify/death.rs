@@ -3,11 +3,14 @@
 
 use super::evidence::at_limit;
 use super::{Confidence, Inference, Scene};
-use crate::limits::{End, NO_CGROUP_LIMIT};
+use crate::limits::{End, NO_CGROUP_LIMIT, NO_CGROUP_LIMIT_SEEN};
 use brink_wire::control::CgroupUsage;
+use brink_wire::value::format_bytes;
 
 const CGROUP_MEMORY: &str = "cgroup.memory.max";
 const MEMORY: &str = "memory.available";
+/// The machine counts as low on memory with no more than one part in so many left: samples miss the last moment.
+const LOW_SHARE: u64 = 5;
 const SIGKILL: i32 = 9;
 const SIGABRT: i32 = 6;
 
@@ -36,7 +39,7 @@ pub(super) fn classify(scene: &mut Scene<'_>) -> Inference {
     let observation = scene.observation;
     let of_target = (observation.end == End::Target).then_some(observation.target.ended).flatten();
     match observation.ended.or(of_target) {
-        None => scene.unknown("how it ended is not known"),
+        None => unwitnessed(scene),
         Some(Ended::Exit(status)) => scene.unknown(format!("it ended by itself, with status {status}")),
         Some(Ended::Signal(SIGKILL)) => killed(scene),
         Some(Ended::Signal(SIGABRT)) => aborted(scene),
@@ -64,6 +67,30 @@ fn killed(scene: &mut Scene<'_>) -> Inference {
     }
 }
 
+/// Nobody could wait for it, as for a target that brink did not start: only what the kernel counted tells, and that
+/// it was this process that was killed is not certain.
+fn unwitnessed(scene: &mut Scene<'_>) -> Inference {
+    let of_group = group_growth(scene, |usage| usage.oom_kills);
+    let of_machine = scene.grown("oom_kill of the machine", |usage| usage.oom_kills);
+    let inference = match (of_group, of_machine) {
+        (Some(count @ 1..), _) => {
+            scene.note(format!(
+                "how it ended is not known, but oom_kill of its control groups grew by {count}"
+            ));
+            killed_in_group(scene)
+        }
+        (None, Some(1..)) => {
+            scene.note("how it ended is not known, but the kernel killed something for want of memory");
+            killed_unseen(scene, true)
+        }
+        _ => return scene.unknown("how it ended is not known"),
+    };
+    match inference.confidence {
+        Confidence::Confirmed => Inference { confidence: Confidence::Likely, ..inference },
+        _ => inference,
+    }
+}
+
 /// The count of a group grows for a want of memory of the whole machine, too: what tells them apart is
 /// whether the group came to its own limit.
 fn killed_in_group(scene: &mut Scene<'_>) -> Inference {
@@ -80,7 +107,7 @@ fn killed_in_group(scene: &mut Scene<'_>) -> Inference {
             scene.note("its control groups never came to their limit on memory");
             machine_memory(scene)
         }
-        (None, _) if has_no_limit(scene) => machine_memory(scene),
+        (None, _) if shows_no_limit(scene) => machine_memory(scene),
         (None, _) => scene.unknown("by which bound on memory cannot be told"),
     }
 }
@@ -92,7 +119,7 @@ fn killed_unseen(scene: &mut Scene<'_>, some_kill: bool) -> Inference {
         return scene.named(CGROUP_MEMORY, bound, Confidence::Likely);
     }
     match some_kill {
-        true if has_no_limit(scene) => machine_memory(scene),
+        true if shows_no_limit(scene) => machine_memory(scene),
         true => scene.unknown(
             "the kernel killed something for want of memory; whether this, and by which bound, cannot be told",
         ),
@@ -100,12 +127,24 @@ fn killed_unseen(scene: &mut Scene<'_>, some_kill: bool) -> Inference {
     }
 }
 
+/// No group that can be seen was the bound. One above the cgroup namespace may have been, and its kill is counted all
+/// the same, so the machine is named only where it was low itself.
 fn machine_memory(scene: &mut Scene<'_>) -> Inference {
-    if has_no_limit(scene) {
-        scene.note("its control groups have no limit on memory");
+    if shows_no_limit(scene) {
+        scene.note("no control group that can be seen from here has a limit on memory");
     }
-    let value = scene.value(MEMORY);
-    scene.named(MEMORY, value, Confidence::Likely)
+    let figures = scene.reading(MEMORY).and_then(|reading| reading.used.zip(reading.value));
+    let Some((used, value)) = figures else {
+        return scene.unknown("how much memory the machine had left is not known");
+    };
+    let left = format_bytes(value.saturating_sub(used) as f64);
+    if used < value - value / LOW_SHARE {
+        return scene.unknown(format!(
+            "the machine had {left} left, so a control group that cannot be seen from here may have been the bound"
+        ));
+    }
+    scene.note(format!("the machine had {left} of {} left", format_bytes(value as f64)));
+    scene.named(MEMORY, Some(value), Confidence::Likely)
 }
 
 fn group_growth(scene: &Scene<'_>, read: fn(&CgroupUsage) -> Option<u64>) -> Option<u64> {
@@ -120,11 +159,12 @@ fn is_full(scene: &Scene<'_>) -> bool {
     figures.is_some_and(|(used, value)| at_limit(used, value))
 }
 
-/// All groups were read, and none has a limit: not the same as no reading.
-fn has_no_limit(scene: &Scene<'_>) -> bool {
-    scene.reading(CGROUP_MEMORY).is_some_and(|reading| {
-        reading.value.is_none() && reading.note.as_ref().is_some_and(|note| note.starts_with(NO_CGROUP_LIMIT))
-    })
+/// All groups that can be seen were read, and none has a limit: not the same as no reading.
+fn shows_no_limit(scene: &Scene<'_>) -> bool {
+    let says_so = |note: &String| note.starts_with(NO_CGROUP_LIMIT) || note.starts_with(NO_CGROUP_LIMIT_SEEN);
+    scene
+        .reading(CGROUP_MEMORY)
+        .is_some_and(|reading| reading.value.is_none() && reading.note.as_ref().is_some_and(says_so))
 }
 
 /// A thread of Rust's standard library that gets its stack but not its signal stack ends the whole process

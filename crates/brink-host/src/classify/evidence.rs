@@ -22,6 +22,8 @@ pub(super) fn ports_in_use(observation: &Observation<'_>) -> u64 {
     own.saturating_add(observation.ports_taken.unwrap_or(0))
 }
 
+/// The shortest queue worth asking for: the oldest usual one (listen(2)).
+const BACKLOG_MIN: u64 = 128;
 /// Fewer connections than this say nothing about what one takes.
 const CARRIED_MIN: u64 = 10;
 
@@ -33,7 +35,7 @@ pub(super) fn scaled(limit: &str, value: u64, observation: &Observation<'_>) -> 
     match limit {
         // How many wait at once follows from speeds, not from counts.
         "net.core.somaxconn" | "net.ipv4.tcp_max_syn_backlog" | super::TARGET_BACKLOG => {
-            return Some(value.saturating_mul(4));
+            return Some(value.saturating_mul(4).max(BACKLOG_MIN));
         }
         // A bound on connections carries as many as it says.
         super::TARGET_MAX_CONNECTIONS | super::TARGET_POOL_WORKERS => {

@@ -27,7 +27,7 @@ pub(super) fn classify(scene: &mut Scene<'_>) -> Inference {
 }
 
 /// Which pair of addresses it is about, and who holds its ports.
-fn note_ports(scene: &mut Scene<'_>, candidate: &Candidate) {
+fn note_ports(scene: &mut Scene<'_>, candidate: &Candidate<'_>) {
     let observation = scene.observation;
     if let Some(range) = scene.reading(PORT_RANGE).and_then(|reading| reading.note.as_deref()) {
         scene.note(format!("{PORT_RANGE}: {range}"));
@@ -39,15 +39,22 @@ fn note_ports(scene: &mut Scene<'_>, candidate: &Candidate) {
         scene.note(format!("the fullest pair is {pair}"));
     }
     if let Some(taken) = observation.ports_taken {
-        let waiting = observation
-            .ports_time_wait
-            .map_or(String::new(), |count| format!(", {count} of them in TIME_WAIT"));
-        scene.note(format!("{taken} of its ports are held by others{waiting}"));
+        let waiting = observation.ports_time_wait.unwrap_or(0);
+        // Where nobody says whether they are free, more than are held cannot be among these.
+        let is_free = observation.time_wait_is_free.unwrap_or(waiting > taken);
+        let among = match observation.ports_time_wait {
+            Some(_) if !is_free => format!(", {waiting} of them in TIME_WAIT"),
+            _ => String::new(),
+        };
+        scene.note(format!("{taken} of its ports are held by others{among}"));
+        if is_free && waiting > 0 {
+            scene.note(format!("{waiting} more are in TIME_WAIT and free to be used again"));
+        }
     }
 }
 
 /// A limit that has such a symptom, and how its use stands to its value.
-struct Candidate {
+struct Candidate<'a> {
     limit: &'static Limit,
     weight: Weight,
     value: Option<u64>,
@@ -58,13 +65,19 @@ struct Candidate {
     needed_for_one: u64,
     /// How often the kernel counted a refusal by this very limit. `None`: it does not count, or not known.
     refusals: Option<u64>,
+    /// Why it has no value, where that is known.
+    why_unknown: Option<&'a str>,
 }
 
-impl Candidate {
+impl Candidate<'_> {
     fn is_at_limit(&self) -> Option<bool> {
         if self.refusals == Some(0) {
             return Some(false); // whatever its use: the kernel would have counted it
         }
+        self.is_at_limit_by_use()
+    }
+
+    fn is_at_limit_by_use(&self) -> Option<bool> {
         Some(at_limit(self.used?.saturating_add(self.needed_for_one), self.value?))
     }
 
@@ -77,7 +90,10 @@ impl Candidate {
     }
 
     fn describe(&self) -> String {
-        let figures = describe(self.limit.name, self.limit.unit, self.used, self.value);
+        let mut figures = describe(self.limit.name, self.limit.unit, self.used, self.value);
+        if let Some(why) = self.why_unknown {
+            figures = format!("{figures}: {why}");
+        }
         match (self.needed_for_one, self.used, self.value) {
             (1.., Some(_), Some(_)) => {
                 let needed = match self.limit.unit {
@@ -97,7 +113,7 @@ impl Candidate {
 }
 
 /// Rows of that end with a matching symptom, as far as there is a reading of them.
-fn candidates(scene: &Scene<'_>) -> Vec<Candidate> {
+fn candidates<'a>(scene: &Scene<'a>) -> Vec<Candidate<'a>> {
     let observation = scene.observation;
     LIMITS
         .iter()
@@ -122,7 +138,8 @@ fn candidates(scene: &Scene<'_>) -> Vec<Candidate> {
             };
             let refusals = (limit.name == PIDS).then(|| pids_refusals(observation)).flatten();
             let needed_for_one = needed_for_one(limit.name, observation);
-            Some(Candidate { limit, weight, value, used, is_soft, needed_for_one, refusals })
+            let why_unknown = reading.filter(|one| one.value.is_none()).and_then(|one| one.note.as_deref());
+            Some(Candidate { limit, weight, value, used, is_soft, needed_for_one, refusals, why_unknown })
         })
         .filter(|candidate| !(candidate.limit.is_mode() && candidate.value == Some(0)))
         // What is known not to bind is no cause.
@@ -136,13 +153,16 @@ fn pids_refusals(observation: &Observation<'_>) -> Option<u64> {
     after.pids_refusals?.checked_sub(before.pids_refusals?)
 }
 
+/// The limit that it was, or why none can be named.
+type Choice<'a, 'b> = Result<(&'a Candidate<'b>, Confidence), &'static str>;
+
 /// Use at the limit decides. Where no use is at its limit, an errno with one cause does, unless
 /// the figures rule that cause out.
-fn choose(candidates: &[Candidate]) -> Result<(&Candidate, Confidence), &'static str> {
+fn choose<'a, 'b>(candidates: &'a [Candidate<'b>]) -> Choice<'a, 'b> {
     if let Some(counted) = candidates.iter().find(|one| one.refusals.is_some_and(|count| count > 0)) {
-        return Ok((counted, Confidence::Confirmed));
+        return choose_beside_counted(counted, candidates);
     }
-    let full: Vec<&Candidate> = candidates.iter().filter(|one| one.is_at_limit() == Some(true)).collect();
+    let full: Vec<&Candidate<'_>> = candidates.iter().filter(|one| one.is_at_limit() == Some(true)).collect();
     match full[..] {
         [one] => return Ok((one, one.confidence_at_limit())),
         [] => {}
@@ -166,8 +186,27 @@ fn choose(candidates: &[Candidate]) -> Result<(&Candidate, Confidence), &'static
     }
 }
 
+/// Since Linux 6.11 a group's count holds the refusals of all processes below it, so what was counted may be another's
+/// (kernel/cgroup/pids.c, pids_event): where its use is far from it, one that is at its limit goes before. Where none
+/// is, the threads that filled it may be gone by now.
+fn choose_beside_counted<'a, 'b>(
+    counted: &'a Candidate<'b>,
+    candidates: &'a [Candidate<'b>],
+) -> Choice<'a, 'b> {
+    if counted.is_at_limit_by_use() != Some(false) {
+        return Ok((counted, Confidence::Confirmed));
+    }
+    let full: Vec<&Candidate<'_>> =
+        candidates.iter().filter(|one| one.is_at_limit_by_use() == Some(true)).collect();
+    match full[..] {
+        [] => Ok((counted, Confidence::Confirmed)),
+        [one] => Ok((one, Confidence::Likely)),
+        _ => choose_among_full(&full),
+    }
+}
+
 /// More than one is near its limit: the one that has nothing left, if that is only one.
-fn choose_among_full<'a>(full: &[&'a Candidate]) -> Result<(&'a Candidate, Confidence), &'static str> {
+fn choose_among_full<'a, 'b>(full: &[&'a Candidate<'b>]) -> Choice<'a, 'b> {
     if let Some(proof) = full.iter().find(|one| one.weight == Weight::Proves) {
         return Ok((proof, Confidence::Confirmed));
     }

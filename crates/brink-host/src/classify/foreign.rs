@@ -48,13 +48,15 @@ struct Found {
     name: &'static str,
     value: u64,
     confidence: Confidence,
+    is_full: bool,
     words: String,
 }
 
 impl Found {
     fn new(name: &'static str, used: u64, value: u64, confidence: Confidence) -> Self {
         let unit = limits::find(name).map_or("", |limit| limit.unit);
-        Self { name, value, confidence, words: describe(name, unit, Some(used), Some(value)) }
+        let words = describe(name, unit, Some(used), Some(value));
+        Self { name, value, confidence, is_full: at_limit(used, value), words }
     }
 }
 
@@ -112,8 +114,13 @@ fn threads(scene: &Scene<'_>, fate: Fate) -> Vec<Found> {
         at_limit(used.saturating_add(needed), value).then(|| Found::new(name, used, value, confidence))
     };
     let found: Vec<Found> = OF_THREADS.into_iter().filter_map(full).collect();
-    // What the kernel has counted goes before what is merely full.
+    // What the kernel has counted goes before what is merely full; but since Linux 6.11 it may be another's of the same
+    // group, and then its use is far from the limit.
+    let others_are_full = found.iter().any(|one| one.name != PIDS);
     match found.iter().position(|one| one.confidence == Confidence::Confirmed) {
+        Some(index) if others_are_full && !found[index].is_full => {
+            found.into_iter().filter(|one| one.name != PIDS).collect()
+        }
         Some(index) => found.into_iter().skip(index).take(1).collect(),
         None => found,
     }

@@ -62,7 +62,17 @@ pub(super) fn unanswered(scene: &mut Scene<'_>) -> Inference {
         (true, Some(_)) => {
             return scene.unknown("both would silence a handshake, and which came first cannot be told");
         }
-        (true, None) => return full_queue(scene),
+        (true, None) => {
+            let mut inference = full_queue(scene);
+            if !is_connect && inference.confidence == Confidence::Confirmed {
+                // It was in the queue, or its last packet was dropped at it; and was not accepted in time either way.
+                inference.confidence = Confidence::Likely;
+                inference
+                    .evidence
+                    .push("it was not accepted in time: a longer queue alone would not do".to_owned());
+            }
+            return inference;
+        }
         (false, Some((value, confidence))) => return scene.named(CONNTRACK, value, confidence),
         (false, None) => {}
     }
@@ -175,11 +185,24 @@ fn by_firewall(scene: &mut Scene<'_>) -> Inference {
 fn stopped(scene: &mut Scene<'_>) -> Option<Inference> {
     let target = scene.observation.target;
     if target.state != Some(ProcessState::Stopped) {
-        return None;
+        return target.was_stopped.then(|| was_stopped(scene));
     }
     let pid = target.pid.map_or("PID".to_owned(), |pid| pid.to_string());
     scene.note(format!("the target's process {pid} is stopped (state T)"));
     Some(not_scheduled(scene, Confidence::Confirmed, &format!("`kill -CONT {pid}`")))
+}
+
+/// What it left unanswered for so long may have given up by the time it runs again.
+fn was_stopped(scene: &mut Scene<'_>) -> Inference {
+    scene.note(
+        "a process of the target was seen stopped (state T) while the run went on, though it runs now; whoever waited \
+         for it meanwhile got no answer",
+    );
+    not_scheduled(
+        scene,
+        Confidence::Likely,
+        "find what stopped it: a signal (SIGSTOP, SIGTSTP), or a debugger",
+    )
 }
 
 fn not_scheduled(scene: &mut Scene<'_>, confidence: Confidence, fix: &str) -> Inference {
@@ -212,7 +235,12 @@ fn pool_is_full(scene: &mut Scene<'_>) -> Option<Inference> {
 fn queue_overflowed(scene: &mut Scene<'_>) -> bool {
     let overflows = scene.grown("ListenOverflows", |usage| usage.listen_overflows);
     let full = scene.grown("TCPReqQFullDrop", |usage| usage.tcp_request_queue_drops);
-    overflows.unwrap_or(0) > 0 || full.unwrap_or(0) > 0
+    let has_any = overflows.unwrap_or(0) > 0 || full.unwrap_or(0) > 0;
+    if has_any && scene.observation.target.accept_queue == Some(0) {
+        scene.note("nobody was ever seen in the target's accept queue: that of another socket ran over");
+        return false;
+    }
+    has_any
 }
 
 /// The queue is as long as the smaller of what the target asked and net.core.somaxconn (listen(2)), and

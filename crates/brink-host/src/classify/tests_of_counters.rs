@@ -5,7 +5,7 @@ use super::*;
 
 use Confidence::{Confirmed, Likely, Unknown};
 
-fn readings(of: &[(&str, u64, Option<u64>)]) -> Vec<LimitReading> {
+pub(super) fn readings(of: &[(&str, u64, Option<u64>)]) -> Vec<LimitReading> {
     of.iter()
         .map(|&(name, value, used)| LimitReading {
             name: name.to_owned(),
@@ -19,7 +19,7 @@ fn readings(of: &[(&str, u64, Option<u64>)]) -> Vec<LimitReading> {
 }
 
 /// All counters at 100 before, and grown as told.
-fn counted(grow: impl Fn(&mut MachineUsage)) -> (MachineUsage, MachineUsage) {
+pub(super) fn counted(grow: impl Fn(&mut MachineUsage)) -> (MachineUsage, MachineUsage) {
     let before = MachineUsage {
         listen_overflows: Some(100),
         listen_drops: Some(100),
@@ -38,7 +38,7 @@ fn counted(grow: impl Fn(&mut MachineUsage)) -> (MachineUsage, MachineUsage) {
 }
 
 #[track_caller]
-fn check(
+pub(super) fn check(
     observation: &Observation<'_>,
     of: &[(&str, u64, Option<u64>)],
     grow: impl Fn(&mut MachineUsage),
@@ -56,11 +56,11 @@ fn silent(phase: &'static str) -> Observation<'static> {
     Observation { connections_wanted: Some(2_000), ..Observation::new(End::Client, phase, "timeout", 900) }
 }
 
-fn with<'a>(target: TargetState, observation: &Observation<'a>) -> Observation<'a> {
+pub(super) fn with<'a>(target: TargetState, observation: &Observation<'a>) -> Observation<'a> {
     Observation { target, ..observation.clone() }
 }
 
-fn nothing(_: &mut MachineUsage) {}
+pub(super) fn nothing(_: &mut MachineUsage) {}
 
 #[test]
 fn nothing_grown_is_unknown_however_full_the_rest() {
@@ -102,7 +102,7 @@ fn a_queue_is_the_targets_own_or_the_kernels() {
     }
     let by_drop = |after: &mut MachineUsage| after.tcp_request_queue_drops = Some(103);
     let got = check(&queue(Some(5), Some(6)), &somaxconn, by_drop, TARGET_BACKLOG, Confirmed);
-    assert!(got.fix.unwrap().contains("--backlog 20"));
+    assert!(got.fix.unwrap().contains("--backlog 128"));
 }
 
 #[test]
@@ -182,6 +182,14 @@ fn a_target_that_does_not_run_is_told_as_such() {
         let waits = |run_wait_ratio| TargetState { run_wait_ratio, ..state(ProcessState::Alive) };
         check(&with(waits(Some(0.9)), &silent(phase)), &[], nothing, TARGET_NOT_SCHEDULED, Likely);
         check(&with(waits(Some(0.1)), &silent(phase)), &[], nothing, "unknown", Unknown);
+        // It was stopped, and goes on by now: the queue ran over meanwhile.
+        let was = TargetState { was_stopped: true, ..state(ProcessState::Alive) };
+        for grow in [overflow as fn(&mut MachineUsage), nothing] {
+            let somaxconn = [("net.core.somaxconn", 128, None)];
+            let got = check(&with(was, &silent(phase)), &somaxconn, grow, TARGET_NOT_SCHEDULED, Likely);
+            assert!(got.evidence.iter().any(|one| one.contains("though it runs now")));
+            assert!(got.fix.unwrap().starts_with("find what stopped it"));
+        }
         // A queue that runs over is nearer to what was seen.
         let busy = Observation { backlog: Some(5), ..with(waits(Some(0.9)), &silent(phase)) };
         check(&busy, &[("net.core.somaxconn", 128, None)], overflow, TARGET_BACKLOG, Likely);
@@ -244,6 +252,9 @@ fn a_foreign_server_that_makes_no_more_threads_drops_connections() {
         check(&seen(None, &refused), &full, nothing, "unknown", Unknown);
         let numbers_full = [(pids, 70, Some(50)), (numbers, 400, Some(400))];
         check(&seen(Some(69), &before), &numbers_full, nothing, numbers, Likely);
+        // Another process of the group may have been refused.
+        check(&seen(Some(69), &refused), &numbers_full, nothing, numbers, Likely);
+        check(&seen(Some(69), &refused), &numbers_full[..1], nothing, pids, Confirmed);
         let both = [(numbers, 400, Some(400)), ("rlimit.nproc", 80, Some(80))];
         check(&seen(Some(69), &before), &both, nothing, "unknown", Unknown);
         let space = [("rlimit.as", 1 << 30, Some((1 << 30) - (4 << 20))), ("rlimit.stack", 8 << 20, None)];
@@ -325,65 +336,6 @@ fn who_refuses_a_port_that_is_listened_at_is_a_filter() {
 }
 
 #[test]
-fn an_oom_kill_is_told_from_a_crash() {
-    let group =
-        |oom_kills, memory_at_max| CgroupUsage { pid: 7, oom_kills, memory_at_max, ..CgroupUsage::default() };
-    let died = |how| {
-        let target = TargetState { ended: Ended::parse(how), ..TargetState::default() };
-        with(target, &Observation::new(End::Target, "worker", "died", 500))
-    };
-    let (memory, machine) = ("cgroup.memory.max", "memory.available");
-    let (bound, full) = ([(memory, 1_000, Some(700))], [(memory, 1_000, Some(999))]);
-    let oom = |after: &mut MachineUsage| after.oom_kills = Some(101);
-    let before = group(Some(2), Some(5));
-    let (killed, spared) = (group(Some(3), Some(9)), group(Some(2), Some(9)));
-    let by_machine = group(Some(3), Some(5));
-    let kill = died("signal: 9 (SIGKILL)");
-    let counted = |after| Observation { cgroup: Some((&before, after)), ..kill.clone() };
-    check(&counted(&killed), &bound, oom, memory, Confirmed);
-    check(&counted(&by_machine), &bound, oom, machine, Likely);
-    check(&counted(&spared), &full, oom, "unknown", Unknown);
-    check(&counted(&spared), &full, nothing, "unknown", Unknown);
-    // Its groups could not be read any more.
-    check(&kill, &[(machine, 9_000, Some(8_999))], oom, "unknown", Unknown);
-    check(&counted(&killed), &[(machine, 9_000, Some(8_999))], oom, memory, Likely);
-    check(&kill, &full, oom, memory, Likely);
-    check(&kill, &bound, oom, "unknown", Unknown);
-    check(&kill, &full, nothing, "unknown", Unknown);
-    assert_eq!(classify(&kill, &readings(&full), None).limit, Some(memory));
-    assert_eq!(classify(&kill, &readings(&bound), None).limit, None);
-    // No limit is one thing, not knowing of one another.
-    for (note, limit, confidence) in [
-        ("no limit in this control group or any above (version 2)", machine, Likely),
-        ("cannot be read", "unknown", Unknown),
-    ] {
-        let mut of = readings(&[(memory, 1, None), (machine, 9_000, Some(8_999))]);
-        (of[0].value, of[0].note) = (None, Some(note.to_owned()));
-        for observation in [counted(&by_machine), kill.clone()] {
-            let (machine_before, machine_after) = super::tests_of_counters::counted(oom);
-            let got = classify(&observation, &of, Some((&machine_before, &machine_after)));
-            assert_eq!((got.limit_name(), got.confidence), (limit, confidence), "{:#?}", got.evidence);
-        }
-    }
-    for how in ["signal: 11 (SIGSEGV) (core dumped)", "exit status: 1", "signal: 15 (SIGTERM)", "vanished"] {
-        check(&Observation { cgroup: Some((&before, &killed)), ..died(how) }, &full, oom, "unknown", Unknown);
-    }
-    // The client's death is told by the client's own figures.
-    let client = Observation {
-        ended: Ended::parse("signal: 9 (SIGKILL)"),
-        ..Observation::new(End::Client, "run", "died", 500)
-    };
-    let of_client = Observation { cgroup: Some((&before, &killed)), ..client.clone() };
-    check(&of_client, &bound, oom, memory, Confirmed);
-    check(&client, &bound, nothing, "unknown", Unknown);
-    let of_target = Observation { target: kill.target, ended: None, ..of_client };
-    check(&of_target, &bound, oom, "unknown", Unknown);
-    let maps = |used| [("vm.max_map_count", 65_530, Some(used))];
-    check(&died("signal: 6 (SIGABRT)"), &maps(65_529), nothing, "vm.max_map_count", Likely);
-    check(&died("signal: 6 (SIGABRT)"), &maps(9_000), nothing, "unknown", Unknown);
-}
-
-#[test]
 fn each_cause_of_a_thread_that_cannot_be_made_is_told_apart() {
     /// Far from its limit each, with room for the stack.
     const FREE: [(&str, u64, Option<u64>); 9] = [
@@ -425,6 +377,13 @@ fn what_the_kernel_counted_goes_before_what_was_in_use() {
     let both = [(pids, 100, Some(100)), ("kernel.pid_max", 32_768, Some(32_768))];
     check(&counted(&refused), &both, nothing, pids, Confirmed);
     check(&counted(&before), &both, nothing, "kernel.pid_max", Confirmed);
+    // Since Linux 6.11 it may be a sibling's refusal: then another is full, and this one is not.
+    let other = [(pids, 100, Some(20)), ("kernel.pid_max", 32_768, Some(32_768))];
+    check(&counted(&refused), &other, nothing, "kernel.pid_max", Likely);
+    let unread = [(pids, 100, None), ("kernel.pid_max", 32_768, Some(32_768))];
+    check(&counted(&refused), &unread, nothing, pids, Confirmed);
+    let two = [other[0], other[1], ("rlimit.nproc", 80, Some(80))];
+    check(&counted(&refused), &two, nothing, "unknown", Unknown);
     check(&counted(&before), &[(pids, 100, Some(100))], nothing, "unknown", Unknown);
     check(&counted(&group(None)), &[(pids, 100, Some(100))], nothing, pids, Confirmed);
 }
@@ -438,6 +397,42 @@ fn an_ancestor_is_named() {
     let got = classify(&spawn, &of, None);
     assert!(got.evidence.iter().any(|sentence| sentence.contains("/a, above its own, /a/b")));
     assert!(got.fix.unwrap().contains("> /sys/fs/cgroup/a/pids.max"));
+}
+
+#[test]
+fn a_candidate_without_a_value_says_why() {
+    let spawn = Observation::new(End::Target, "spawn", "EAGAIN", 390);
+    let mut of = readings(&[("cgroup.pids.max", 1, None), ("kernel.pid_max", 32_768, Some(700))]);
+    (of[0].value, of[0].note) = (None, Some("/sys/fs/cgroup/a cannot be seen from here".to_owned()));
+    let got = classify(&spawn, &of, None);
+    let said = "cgroup.pids.max: unknown: /sys/fs/cgroup/a cannot be seen from here";
+    assert!(got.limit.is_none() && got.evidence.iter().any(|one| one == said), "{:?}", got.evidence);
+}
+
+#[test]
+fn what_waits_and_is_free_is_not_held() {
+    let range = readings(&[("net.ipv4.ip_local_port_range", 1_000, None)]);
+    for (taken, waiting, free, held, apart) in [
+        (0, 122, Some(true), "0 of its ports are held by others", Some("122 more are in TIME_WAIT and free")),
+        (500, 122, Some(true), "500 of its ports are held by others", Some("122 more")),
+        (0, 122, None, "0 of its ports are held by others", Some("122 more")),
+        (500, 122, Some(false), "500 of its ports are held by others, 122 of them in TIME_WAIT", None),
+        (500, 122, None, "500 of its ports are held by others, 122 of them in TIME_WAIT", None),
+        (500, 0, Some(true), "500 of its ports are held by others", None),
+    ] {
+        let observation = Observation {
+            address_pairs: Some(1),
+            ports_taken: Some(taken),
+            ports_time_wait: Some(waiting),
+            time_wait_is_free: free,
+            ..Observation::new(End::Client, "connect", "EADDRNOTAVAIL", 1_000 - taken)
+        };
+        let evidence = classify(&observation, &range, None).evidence;
+        assert!(evidence.iter().any(|one| one == held), "{evidence:?}");
+        let said = evidence.iter().find(|one| one.contains(" more are in TIME_WAIT"));
+        assert_eq!(said.is_some(), apart.is_some(), "{evidence:?}");
+        assert!(apart.is_none_or(|words| said.unwrap().starts_with(words)), "{evidence:?}");
+    }
 }
 
 #[test]

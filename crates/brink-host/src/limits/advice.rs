@@ -49,6 +49,12 @@ pub(super) struct Resource {
 /// For what is started next from this shell.
 pub(super) fn rlimit(resource: &Resource, lift: &Lift<'_>) -> String {
     let (to, unit) = (lift.to, lift.to.div_ceil(resource.unit));
+    /// fs.nr_open, unless somebody changed it (fs/file.c, sysctl_nr_open).
+    const NR_OPEN: u64 = 1 << 20;
+    if resource.prlimit == "nofile" && to > NR_OPEN {
+        let first = sysctl("fs.nr_open", &to.to_string());
+        return format!("{first}, then `prlimit --pid $$ --nofile={to}:{to}` in the shell that starts it");
+    }
     if lift.is_within_hard() {
         return format!("`ulimit -S{} {unit}` in the shell that starts it", resource.ulimit);
     }
@@ -235,8 +241,8 @@ mod tests {
             "/etc/sysctl.d/90-brink-kernel.pid_max.conf",
         );
         let ports = find("net.ipv4.ip_local_port_range").unwrap();
-        assert!((ports.fix)(&Lift::to(30_000)).contains("ip_local_port_range='35536 65535'"));
-        assert!((ports.lasting)(&Lift::to(30_000)).contains("'net.ipv4.ip_local_port_range = 35536 65535'"));
+        assert!((ports.fix)(&Lift::to(30_000)).contains("ip_local_port_range='35436 65535'"));
+        assert!((ports.lasting)(&Lift::to(30_000)).contains("'net.ipv4.ip_local_port_range = 35436 65535'"));
     }
 
     #[test]

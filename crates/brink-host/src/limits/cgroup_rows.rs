@@ -18,6 +18,9 @@ pub(super) const MEMORY: &str = "cgroup.memory.max";
 /// How a note begins where all groups could be read and none has a limit.
 pub(crate) const NO_LIMIT: &str = "no limit in this control group or any above";
 
+/// How a note begins where that is so of the groups that can be seen, and there are others: nothing is known then.
+pub(crate) const NO_LIMIT_SEEN: &str = "none is set in the groups that can be seen from here";
+
 const TASKS_MAX: Property = Property { file: "pids.max", systemd: "TasksMax", docker: "--pids-limit" };
 const MEMORY_MAX: Property = Property { file: "memory.max", systemd: "MemoryMax", docker: "--memory" };
 
@@ -106,13 +109,22 @@ fn tightest(tree: &ProcTree, controller: &Controller) -> Figures {
             Err(why) => unreadable = Some(why),
         }
     }
+    let hides_some = group.hides_those_above(tree);
     match (tightest, unreadable) {
+        (Some(Bound { figures, .. }), None) if hides_some => {
+            let unseen = |note: &String| format!("{note}; groups above cannot be seen and may bind earlier");
+            let note = figures.note.as_ref().map(unseen);
+            Figures { note, ..figures }
+        }
         (Some(bound), None) => bound.figures,
         (Some(Bound { figures, .. }), Some(why)) => {
             let note = figures.note.as_ref().map(|note| format!("{note}; another could not be read: {why}"));
             Figures { note, ..figures }
         }
         (None, Some(why)) => Figures::unknown(source, why),
+        (None, None) if hides_some => {
+            Figures::unknown(source, format!("{NO_LIMIT_SEEN}; those above them cannot be seen"))
+        }
         (None, None) => Figures::unknown(
             group.directory.display().to_string(),
             format!("{NO_LIMIT} (version {})", group.version),
@@ -301,6 +313,54 @@ mod tests {
             ("sys/fs/cgroup/inner/pids.max", "max\n"),
         ]);
         assert_eq!((PIDS_ROW.read)(&tree).value, Some(70));
+    }
+
+    #[test]
+    fn groups_above_a_namespace_are_not_no_groups() {
+        use std::os::unix::fs::symlink;
+        let read = |namespace: Option<&str>, mounts: &str, files: &[(&str, &str)]| {
+            let mut all = vec![("proc/7/cgroup", "0::/a\n"), ("proc/self/mountinfo", mounts)];
+            all.extend(files);
+            let (dir, tree) = fixture(&all);
+            if let Some(namespace) = namespace {
+                std::fs::create_dir_all(dir.path().join("proc/self/ns")).unwrap();
+                symlink(namespace, dir.path().join("proc/self/ns/cgroup")).unwrap();
+            }
+            let figures = (PIDS_ROW.read)(&tree);
+            (figures.value, figures.note.unwrap())
+        };
+        let free = [("sys/fs/cgroup/a/pids.max", "max\n")];
+        let bound = [("sys/fs/cgroup/a/pids.max", "70\n")];
+        let root = [free[0], ("sys/fs/cgroup/cgroup.procs", "1\n")];
+        let top = [root[0], root[1], ("sys/fs/cgroup/cgroup.type", "domain\n")];
+        let part = "40 31 0:38 /a /sys/fs/cgroup ro - cgroup2 cgroup2 rw\n";
+        let (first, other) = (Some("cgroup:[4026531835]"), Some("cgroup:[4026532000]"));
+        for (namespace, mounts, files, is_told) in [
+            (None, MOUNT_V2, &free[..], true),
+            (first, MOUNT_V2, &free, true),
+            (other, MOUNT_V2, &free, false),
+            (other, MOUNT_V2, &top, false),
+            // Its own mount shows the root all the same.
+            (other, MOUNT_V2, &root, true),
+            (first, part, &[("sys/fs/cgroup/pids.max", "max\n")], false),
+        ] {
+            let (value, note) = read(namespace, mounts, files);
+            assert_eq!(value, None);
+            assert_eq!(note.starts_with(NO_LIMIT), is_told, "{note}");
+            assert_eq!(note.starts_with(NO_LIMIT_SEEN), !is_told, "{note}");
+            let reading = crate::limits::LimitReading {
+                name: PIDS.to_owned(),
+                value,
+                hard: None,
+                used: None,
+                source: String::new(),
+                note: Some(note),
+            };
+            assert_eq!(crate::limits::is_no_limit(&reading), is_told);
+        }
+        let (value, note) = read(other, MOUNT_V2, &bound);
+        assert!(value == Some(70) && note.contains("may bind earlier"), "{note}");
+        assert!(!read(first, MOUNT_V2, &bound).1.contains("may bind earlier"));
     }
 
     #[test]

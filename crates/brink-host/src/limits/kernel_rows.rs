@@ -21,7 +21,7 @@ pub(super) const NR_OPEN_ROW: Limit = Limit {
     summary: "the most that rlimit.nofile can be raised to",
     read: |tree| {
         let mut figures = sysctl(tree, "sys/fs/nr_open");
-        figures.used = ProcessSampler::of_descriptors(tree).fds();
+        figures.used = ProcessSampler::of_descriptors(tree).fds_however_many();
         figures
     },
     need: |need| Some(need.fds()),
@@ -130,7 +130,11 @@ pub(super) fn sysctl(tree: &ProcTree, name: &str) -> Figures {
 
 /// io_uring/io_uring.c, io_uring_allowed. The switch came with Linux 6.6.
 fn read_io_uring(tree: &ProcTree) -> Figures {
-    let figures = sysctl(tree, "sys/kernel/io_uring_disabled");
+    const SWITCH: &str = "sys/kernel/io_uring_disabled";
+    let figures = sysctl(tree, SWITCH);
+    if figures.value.is_none() && tree.lacks(SWITCH, "sys/kernel") {
+        return Figures::unknown(figures.source, "no limit: this kernel has no such switch");
+    }
     let note = match figures.value {
         None => return figures,
         Some(0) => "allowed to all",
@@ -276,6 +280,17 @@ mod tests {
         let (_dir, tree) = fixture(&[("proc/sys/fs/file-nr", "447\t0\t9223372036854775807\n")]);
         let unclear = (FILE_MAX_ROW.read)(&tree);
         assert!(unclear.used == Some(447) && unclear.value.is_none() && unclear.note.is_some());
+    }
+
+    #[test]
+    fn a_kernel_without_the_switch_is_not_one_that_hides_it() {
+        let note = |files| {
+            let (_dir, tree) = fixture(files);
+            read_io_uring(&tree).note.unwrap()
+        };
+        assert!(note(&[("proc/sys/kernel/pid_max", "9\n")]).starts_with("no limit: this kernel"));
+        assert_eq!(note(&[]), "cannot be read");
+        assert_eq!(note(&[("proc/sys/kernel/io_uring_disabled/x", "")]), "cannot be read");
     }
 
     #[test]

@@ -74,9 +74,7 @@ pub(super) const AVAILABLE_ROW: Limit = Limit {
         Symptom::allows("*", "ENOBUFS"),
     ],
     fix: |_| "end what else takes memory on this machine, or open fewer connections".to_owned(),
-    lasting: |lift| {
-        format!("a machine with {} MiB of memory, or fewer connections", lift.to.div_ceil(1 << 20))
-    },
+    lasting: |_| "a machine with more memory, or fewer connections".to_owned(),
 };
 
 /// proc_sys_vm(5): in mode 2 the sum of what is promised stays below CommitLimit; in mode 0 only

@@ -98,8 +98,11 @@ pub(super) const ABORT_ON_OVERFLOW_ROW: Limit = Limit {
 fn ports_fix(lift: &Lift<'_>, command: fn(&str, &str) -> String) -> String {
     /// From 1024, the first port that takes no rights, to the last.
     const PORTS_MAX: u64 = 64_512;
+    /// For those who listen on ports of the range, or leave one in TIME_WAIT.
+    const OTHERS: u64 = 100;
     if lift.to <= PORTS_MAX {
-        let range = format!("{} 65535", 65_536 - lift.to.max(1));
+        let ports = (lift.to + OTHERS).min(PORTS_MAX);
+        let range = format!("{} 65535", 65_536 - ports);
         return format!("{}, or more source addresses (`--source-ip`)", command(PORT_RANGE, &range));
     }
     let more = lift.to.div_ceil(PORTS_MAX);
@@ -188,7 +191,7 @@ mod tests {
     fn the_fix_is_a_range_that_exists() {
         let fix = |to| (PORT_RANGE_ROW.fix)(&Lift::to(to));
         assert!(fix(64_512).contains("'1024 65535'"));
-        assert!(fix(30_000).contains("'35536 65535'"));
+        assert!(fix(30_000).contains("'35436 65535'"));
         assert!(fix(64_513).starts_with("2 times"));
     }
 

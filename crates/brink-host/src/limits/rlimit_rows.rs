@@ -45,8 +45,12 @@ pub(super) const NOFILE_ROW: Limit = Limit {
         let sampler = ProcessSampler::of_descriptors(tree);
         // The limit is on numbers: an inherited descriptor beyond it takes none of those below (getrlimit(2)).
         let beyond = figures.hard.and_then(|hard| sampler.fds_from(hard)).unwrap_or(0);
-        figures.used = sampler.fds().map(|fds| fds.saturating_sub(beyond));
-        figures
+        figures.used = sampler.fds_however_many().map(|fds| fds.saturating_sub(beyond));
+        if figures.used.is_some() {
+            figures
+        } else {
+            filled_to_the_last(figures, |last| sampler.has_fd(last))
+        }
     },
     need: |need| Some(need.fds()),
     symptoms: &[Symptom::proves("*", "EMFILE")],
@@ -114,6 +118,17 @@ pub(super) const MEMLOCK_ROW: Limit = Limit {
     fix: |lift| advice::rlimit(&MEMLOCK_NAMES, lift),
     lasting: |lift| advice::rlimit_lasting(&MEMLOCK_NAMES, lift),
 };
+
+/// Where descriptors cannot be counted, as in a process that has none left before Linux 6.2: the kernel gives out the
+/// lowest number that is free (open(2)), so who has the last one has them all, but for those closed since.
+fn filled_to_the_last(figures: Figures, has_fd: impl Fn(u64) -> bool) -> Figures {
+    let last = figures.value.and_then(|value| value.checked_sub(1)).filter(|&last| has_fd(last));
+    let Some(last) = last else { return figures };
+    let note = format!(
+        "descriptors cannot be counted here; number {last} is open, the last one, and the lowest free one is given out first"
+    );
+    Figures { used: figures.value, note: Some(note), ..figures }
+}
 
 fn sampler(tree: &ProcTree) -> ProcessSampler {
     ProcessSampler::in_tree(tree)
@@ -305,6 +320,23 @@ mod tests {
         assert_eq!((AS_ROW.read)(&tree).note.as_deref(), Some("unlimited"));
         let stack = (STACK_ROW.read)(&tree);
         assert_eq!((stack.value, stack.hard, stack.used), (Some(8 << 20), None, None));
+    }
+
+    #[test]
+    fn a_table_that_cannot_be_counted_is_full_where_its_last_number_is_taken() {
+        let figures = |value| Figures { value, ..Figures::default() };
+        let full = filled_to_the_last(figures(Some(1_024)), |last| last == 1_023);
+        assert!(full.used == Some(1_024) && full.note.unwrap().contains("number 1023"));
+        for (value, last_taken) in [(Some(1_024), 1_022), (Some(0), 0), (None, 0)] {
+            assert_eq!(filled_to_the_last(figures(value), |last| last == last_taken), figures(value));
+        }
+        // Where there is a count, that is what is told.
+        let (dir, tree) = fixture(&[("proc/7/limits", LIMITS_FILE), ("proc/7/fd/1023", "")]);
+        std::fs::remove_file(dir.path().join("proc/7/fd/1023")).unwrap();
+        std::fs::remove_dir(dir.path().join("proc/7/fd")).unwrap();
+        std::os::unix::fs::symlink("/proc/self/fdinfo", dir.path().join("proc/7/fd")).unwrap();
+        let counted = (NOFILE_ROW.read)(&tree);
+        assert!(counted.used.is_some_and(|used| used > 0) && counted.note.is_none());
     }
 
     #[test]

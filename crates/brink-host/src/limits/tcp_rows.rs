@@ -1,6 +1,8 @@
 //! Limits on what TCP and connection tracking hold: buffers, TIME_WAIT, orphans, entries.
 //! See tcp(7) and the kernel's networking/ip-sysctl and networking/nf_conntrack-sysctl.
 
+use std::path::Path;
+
 use super::advice;
 use super::net_rows::{namespace, of_namespace};
 use super::{Binds, Figures, Group, Limit, Scope, Symptom};
@@ -126,10 +128,12 @@ fn read_conntrack(tree: &ProcTree) -> Figures {
         Err(why) => return Figures::unknown(source, why),
     };
     let Some(set) = tree.net_number("sys/net/netfilter/nf_conntrack_max") else {
-        return Figures::unknown(
-            source,
-            "cannot be read: connection tracking is not loaded, or not in the expected form",
-        );
+        let why = if tracking_is_not_loaded(tree) {
+            "no limit: connection tracking is not loaded"
+        } else {
+            "cannot be read, or not in the expected form"
+        };
+        return Figures::unknown(source, why);
     };
     let used = tree.net_number("sys/net/netfilter/nf_conntrack_count");
     let drops = conntrack(tree).drops;
@@ -143,6 +147,14 @@ fn read_conntrack(tree: &ProcTree) -> Figures {
         (Some(_), _) => (Some(set), note),
     };
     Figures { value, used, source: source.to_owned(), note, ..Figures::default() }
+}
+
+/// Older kernels leave the setting out of a network namespace that belongs to a user namespace
+/// (net/netfilter/nf_conntrack_standalone.c), so that it is missing is not all that is asked.
+fn tracking_is_not_loaded(tree: &ProcTree) -> bool {
+    tree.lacks("sys/net/netfilter/nf_conntrack_max", "sys/net")
+        && tree.read_network("stat/nf_conntrack").is_none()
+        && !tree.has_absolute(Path::new("/sys/module/nf_conntrack"))
 }
 
 #[cfg(test)]
@@ -177,10 +189,15 @@ mod tests {
     fn connection_tracking_binds_only_where_it_tracks() {
         const MAX: (&str, &str) = ("proc/sys/net/netfilter/nf_conntrack_max", "1000\n");
         const COUNT: &str = "proc/sys/net/netfilter/nf_conntrack_count";
+        const ELSE: (&str, &str) = ("proc/sys/net/core/somaxconn", "4096\n");
         const STAT: &str = "proc/net/stat/nf_conntrack";
         let dropped = "entries found drop early_drop\n00000000 0 0000000a 0\n00000000 0 1 0\n";
         for (files, value, used, word) in [
-            (vec![], None, None, "not loaded"),
+            (vec![], None, None, "cannot be read"),
+            (vec![ELSE], None, None, "no limit: connection tracking is not loaded"),
+            (vec![ELSE, (STAT, dropped)], None, None, "cannot be read"),
+            (vec![ELSE, ("sys/module/nf_conntrack/x", "")], None, None, "cannot be read"),
+            (vec![("proc/sys/net/netfilter/nf_conntrack_max", "many\n")], None, None, "cannot be read"),
             (vec![MAX], None, None, "cannot tell"),
             (vec![MAX, (COUNT, "0\n")], None, Some(0), "set to 1000"),
             (vec![MAX, (COUNT, "0\n"), (STAT, dropped)], Some(1000), Some(0), ""),

@@ -135,6 +135,20 @@ impl ProcessSampler {
     /// Descriptors open. Where the kernel gives the count, this takes no descriptor itself, so
     /// it works in a process that has none left.
     pub(crate) fn fds(&self) -> Option<u64> {
+        self.fds_up_to(FDS_LISTED_MAX)
+    }
+
+    /// The same for one reading, not for samples: however long the listing takes where there has to be one.
+    pub(crate) fn fds_however_many(&self) -> Option<u64> {
+        self.fds_up_to(usize::MAX)
+    }
+
+    /// Whether a descriptor of that number is open. This takes no descriptor itself; `false` where it may not be asked.
+    pub(crate) fn has_fd(&self, number: u64) -> bool {
+        fs::symlink_metadata(self.fd_directory.join(number.to_string())).is_ok()
+    }
+
+    fn fds_up_to(&self, listed_max: usize) -> Option<u64> {
         let size = fs::metadata(&self.fd_directory).ok()?.len();
         if size > 0 {
             return Some(size);
@@ -143,7 +157,7 @@ impl ProcessSampler {
         for entry in fs::read_dir(&self.fd_directory).ok()? {
             entry.ok()?;
             count += 1;
-            if count > FDS_LISTED_MAX {
+            if count > listed_max {
                 return None;
             }
         }
@@ -273,6 +287,17 @@ mod tests {
         // tmpfs and others give directories a size; the bound itself is what can be tested here.
         fs::create_dir(dir.path().join("proc/7/fd")).unwrap();
         assert!(sampler.sample().fds.is_some());
+    }
+
+    #[test]
+    fn a_kernel_that_gives_no_count_is_listed_as_far_as_there_is_time() {
+        // A directory of /proc without a size, and one entry for each descriptor, as fd was before Linux 6.2.
+        let (dir, tree) = fixture(&[("proc/7/status", "Name:\tx\n")]);
+        std::os::unix::fs::symlink("/proc/self/fdinfo", dir.path().join("proc/7/fd")).unwrap();
+        let sampler = ProcessSampler::of_descriptors(&tree);
+        assert_eq!(sampler.fds_up_to(1), None);
+        assert!(sampler.fds_however_many().is_some_and(|fds| fds >= 2));
+        assert!(sampler.has_fd(0) && !sampler.has_fd(u64::from(u32::MAX)));
     }
 
     #[test]

@@ -80,8 +80,8 @@ pub(crate) fn headline(result: &CaseResult, ceiling: &Ceiling) -> String {
     let at = format_count(ceiling.at_connections);
     let why = match (&result.failure_point, ceiling.stopped_by) {
         (_, StoppedBy::StopAt) => "and nothing gave way: that was where it was to stop".to_owned(),
-        (_, StoppedBy::Time) => "when the time for a way up was over".to_owned(),
-        (_, StoppedBy::Interrupted) => "when it was stopped".to_owned(),
+        (_, StoppedBy::Time) => "and then the time for a way up was over".to_owned(),
+        (_, StoppedBy::Interrupted) => "and then it was stopped".to_owned(),
         (Some(point), StoppedBy::TargetDied | StoppedBy::ClientDied) => {
             format!("then the {} died", end_name(point.end))
         }
@@ -89,7 +89,7 @@ pub(crate) fn headline(result: &CaseResult, ceiling: &Ceiling) -> String {
             format!("then {} left of {} on the {}", "too little was", point.limit, end_name(point.end))
         }
         (Some(point), _) if point.limit == "unknown" => {
-            format!("then {} {} on the {}", point.phase, point.errno, end_name(point.end))
+            format!("then {} {}, as the {} saw it", point.phase, point.errno, end_name(point.end))
         }
         (Some(point), _) => format!("then {} on the {}", point.limit, end_name(point.end)),
         (None, _) => "then it ended".to_owned(),

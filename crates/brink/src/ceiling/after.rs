@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use brink_client::LoadOptions;
+use brink_client::{LoadOptions, Stop};
 use brink_host::usage::{self, ProcessState};
 use brink_results::schema::After;
 use brink_wire::value::format_count;
@@ -21,7 +21,7 @@ const ASK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Waits until the target has let go of the connections that were closed, as far as it says, and where memory ran low
 /// until that is back; but not for ever. Returns how many it still has beside those of before.
-pub fn let_go(watch: &Watch, ran_low: bool) -> Option<u64> {
+pub fn let_go(watch: &Watch, stop: &Stop, ran_low: bool) -> Option<u64> {
     let until = Instant::now() + LET_GO_WITHIN;
     loop {
         let look = watch.look();
@@ -34,7 +34,7 @@ pub fn let_go(watch: &Watch, ran_low: bool) -> Option<u64> {
         let left = live.saturating_sub(held);
         let is_back = !ran_low || watch.with_witness(|witness| witness.is_memory_back(&look));
         let is_free = left == 0 && is_back;
-        if is_free || Instant::now() >= until {
+        if is_free || stop.requested() || Instant::now() >= until {
             return Some(left);
         }
         pause(LOOK_EVERY);
@@ -42,17 +42,17 @@ pub fn let_go(watch: &Watch, ran_low: bool) -> Option<u64> {
 }
 
 /// How it is after the last way up.
-pub fn look(prepared: &mut Prepared, watch: &Watch, is_interrupted: bool) -> After {
+pub fn look(prepared: &mut Prepared, watch: &Watch, stop: &Stop) -> After {
     if let Some(how) = prepared.reached.died() {
         return After { alive: Some(false), serving: Some(false), left: None, why: Some(how) };
     }
-    if is_interrupted {
+    let left = let_go(watch, stop, false);
+    if stop.requested() {
         return After { why: Some("not looked at: it was stopped".to_owned()), ..After::default() };
     }
-    let left = let_go(watch, false);
     let state = watch.with_witness(Witness::pid).and_then(usage::state);
     let said = watch.with_witness(Witness::stopped);
-    let refused = ask(prepared, said).err();
+    let refused = ask(prepared, said, stop).err();
     let is_serving = refused.is_none();
     if watch.with_witness(Witness::is_gone) {
         return After { alive: Some(false), serving: Some(is_serving), left: None, why: refused };
@@ -77,13 +77,13 @@ pub fn look(prepared: &mut Prepared, watch: &Watch, is_interrupted: bool) -> Aft
 }
 
 /// Whether the target is there, runs and serves, so that another way up tells something.
-pub fn is_serving(prepared: &mut Prepared, watch: &Watch) -> bool {
+pub fn is_serving(prepared: &mut Prepared, watch: &Watch, stop: &Stop) -> bool {
     let is_there = prepared.reached.died().is_none() && !watch.with_witness(Witness::is_gone);
-    is_there && ask(prepared, watch.with_witness(Witness::stopped)).is_ok()
+    is_there && ask(prepared, watch.with_witness(Witness::stopped), stop).is_ok()
 }
 
 /// One connection and one echo, tried a few times. `stopped`: a process of it that cannot answer.
-fn ask(prepared: &Prepared, stopped: Option<u32>) -> Result<(), String> {
+fn ask(prepared: &Prepared, stopped: Option<u32>, stop: &Stop) -> Result<(), String> {
     if let Some(pid) = stopped {
         return Err(format!("its process {pid} is stopped"));
     }
@@ -93,7 +93,7 @@ fn ask(prepared: &Prepared, stopped: Option<u32>) -> Result<(), String> {
     loop {
         match brink_client::probe(&options) {
             Ok(_) => return Ok(()),
-            Err(error) if tries == ASK_TIMES => return Err(error.to_string()),
+            Err(error) if tries == ASK_TIMES || stop.requested() => return Err(error.to_string()),
             Err(_) => {}
         }
         tries += 1;

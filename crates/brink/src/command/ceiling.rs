@@ -3,7 +3,7 @@
 use brink_results::case::{Case, Origin};
 use brink_results::schema::{After, CaseResult, Ceiling, StoppedBy};
 use brink_results::{answer, store};
-use brink_wire::value::format_count;
+use brink_wire::value::{format_bytes, format_count};
 
 use crate::case_process::{Asked, CaseRunner, Ran};
 use crate::ceiling::{Climbing, Floor};
@@ -29,6 +29,7 @@ const STOP_AT_MAX: u64 = 10_000_000;
 pub fn run(args: &CeilingArgs) -> Result<(), Failure> {
     let machine = command::machine()?;
     command::check_pinning(&args.at, &args.client, &machine)?;
+    check_floor(args.memory_floor)?;
     // A child raises its soft limit likewise; what is read here is what it will meet.
     command::raise_nofile();
     let case = resolve(args, &machine)?;
@@ -72,6 +73,19 @@ pub fn run(args: &CeilingArgs) -> Result<(), Failure> {
     let failure = verdict(&result, runner.caught().code());
     command::print_result(args.format, &result, failure.as_ref(), answer::answer_ceiling)?;
     failure.map_or(Ok(()), Err)
+}
+
+/// A floor above what is available now would end it before it began.
+fn check_floor(asked: Option<u64>) -> Result<(), Failure> {
+    let available = brink_host::usage::machine().available_bytes;
+    match asked.zip(available) {
+        Some((asked, available)) if asked >= available => Err(Failure::usage(format!(
+            "--memory-floor: {} are more than the {} that are available now",
+            format_bytes(asked as f64),
+            format_bytes(available as f64)
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// The case, with a bound that something is met below.

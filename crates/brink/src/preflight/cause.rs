@@ -18,6 +18,8 @@ use super::{Fix, Forecast, POOL_WORKERS};
 use crate::run::witness::Testimony;
 
 const SOMAXCONN: &str = "net.core.somaxconn";
+/// What lifts the backlog of a stranger, which has flags of its own.
+const LONGER_BACKLOG: &str = "have the server ask listen(2) for a longer backlog";
 
 /// What was read when something gave way.
 pub struct Evidence {
@@ -207,6 +209,7 @@ fn infer(first: &Failure, evidence: &Evidence) -> Inference {
         stack_bytes: if of_target { evidence.target_stack_bytes } else { evidence.client_stack_bytes },
         ports_taken: testimony.ports.as_ref().map(|_| pair.map_or(0, PairUse::ports_taken)),
         ports_time_wait: pair.map(|pair| pair.time_wait),
+        time_wait_is_free: pair.and_then(|pair| pair.time_wait_is_free),
         pair: words.as_deref(),
         cgroup: match (of_target, is_death) {
             (true, true) => testimony.cgroup_at_the_end(),
@@ -220,7 +223,10 @@ fn infer(first: &Failure, evidence: &Evidence) -> Inference {
     let at_the_end = testimony.target_end.as_ref().map(|(before, now)| (before, now));
     let counters = if is_death && of_target { at_the_end } else { evidence.counters() };
     workers_all_taken(first, evidence).unwrap_or_else(|| {
-        let inference = classify::classify(&observation, &readings, counters);
+        let mut inference = classify::classify(&observation, &readings, counters);
+        if evidence.own_bounds.backlog.is_none() && inference.limit == Some(classify::TARGET_BACKLOG) {
+            (inference.fix, inference.lasting) = (Some(LONGER_BACKLOG.to_owned()), None);
+        }
         of_unknown_backlog(inference, first, evidence, &readings)
     })
 }
@@ -263,7 +269,9 @@ fn of_unknown_backlog(
 ) -> Inference {
     let overflowed =
         evidence.counters().is_some_and(|(before, after)| before.listen_overflows < after.listen_overflows);
-    let is_known = inference.limit.is_some() || evidence.own_bounds.backlog.is_some();
+    // A queue that nobody was ever seen in is another socket's.
+    let is_empty = evidence.own_bounds.accept_queue == Some(0);
+    let is_known = inference.limit.is_some() || evidence.own_bounds.backlog.is_some() || is_empty;
     if is_known || !overflowed || first.phase != "connect" {
         return inference;
     }
@@ -277,7 +285,7 @@ fn of_unknown_backlog(
         format_count(evidence.connections),
         format_count(somaxconn)
     ));
-    inference.fix = Some("have the server ask listen(2) for a longer backlog".to_owned());
+    inference.fix = Some(LONGER_BACKLOG.to_owned());
     inference
 }
 

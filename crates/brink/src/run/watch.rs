@@ -141,6 +141,7 @@ impl Watch {
                 t_s,
                 requested,
                 live: now.live,
+                lost: now.opened.saturating_sub(now.live),
                 failed: now.failed,
                 requests: now.completed,
                 requests_per_s,

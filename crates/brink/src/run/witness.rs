@@ -42,6 +42,8 @@ pub struct Witness {
     was_alive: bool,
     /// Whether its first process was seen stopped.
     was_stopped: bool,
+    /// Whether nobody listened at its address, once something had failed.
+    was_deserted: bool,
 }
 
 /// What a machine and the control groups of one process on it count, from before the run on.
@@ -224,6 +226,7 @@ impl Witness {
             limits: Limits::default(),
             is_in_trouble: false,
             was_stopped: false,
+            was_deserted: false,
             was_alive: pid.and_then(usage::state).is_some_and(|state| state != ProcessState::Ended),
         }
     }
@@ -243,6 +246,8 @@ impl Witness {
         self.waited.note(self.is_in_trouble, waits);
         self.is_in_trouble |= failed > 0;
         let here = self.pid.and_then(|pid| connections::accept_queue(pid, self.address));
+        let nobody = |pid| connections::is_listening(pid, self.address) == Some(false);
+        self.was_deserted |= here.is_none() && self.is_in_trouble && self.pid.is_some_and(nobody);
         self.accept_queue = self.accept_queue.max(here).max(look.accept_queue);
         self.live = self.live.max(look.target.as_ref().and_then(|target| target.live));
         self.threads = self.threads.max(look.target.as_ref().and_then(|target| target.threads));
@@ -324,8 +329,12 @@ impl Witness {
             },
             ended: how.and_then(Ended::parse),
             live: self.live,
-            is_listening: self.pid.and_then(|pid| connections::is_listening(pid, self.address)),
+            is_listening: match self.was_deserted {
+                true => Some(false),
+                false => self.pid.and_then(|pid| connections::is_listening(pid, self.address)),
+            },
             accept_queue: self.accept_queue,
+            was_stopped: self.was_stopped,
             run_wait_ratio: self.waited.ratio(),
             threads: self.threads,
         };

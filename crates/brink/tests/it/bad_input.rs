@@ -55,6 +55,9 @@ fn flags() {
     refused(&["load", "--command", "a 'b"], 2, &["--command", "quote"]);
     refused(&["load", "--command", "''"], 2, &["--command", "a command is needed"]);
     refused(&["load", "--token", "x"], 2, &["--token", "runs already"]);
+    refused(&["ceiling", "--memory-floor", "1000000GiB"], 2, &["--memory-floor", "available now"]);
+    refused(&["ceiling", "--stop-at", "0"], 2, &["--stop-at", "at least 1"]);
+    refused(&["ceiling", "--hold", "5"], 2, &["--hold", "no unit"]);
     refused(&["limits", "--model", "mio"], 2, &["--model", "--connections"]);
     refused(&["limits", "--engine", "pool"], 2, &["--engine", "--connections"]);
     refused(&["limits", "-c", "5", "--stack-size", "1MiB", "--model", "mio"], 2, &["--stack-size", "mio"]);
