@@ -181,7 +181,9 @@ impl Ascent {
         let outcome = &course.outcome;
         let failures = assemble::failures_of_client(outcome, u64::from(options.connect_window));
         let held = outcome.window > Duration::ZERO;
-        let of_ramp = failures.into_iter().filter(|failure| !(held && is_of_hold(failure)));
+        // Losses of the way up show in what was opened beyond what was ever open.
+        let lost = outcome.samples.opened > outcome.peak_live;
+        let of_ramp = failures.into_iter().filter(|failure| lost || !(held && is_of_hold(failure)));
         self.climbs.push(Climb {
             connections: outcome.peak_live,
             failed: outcome.samples.failed,
@@ -203,7 +205,10 @@ impl Ascent {
         let high = peak(&self.courses[at]);
         let counts = if high / 2 > here { at } else { self.courses.len() - 1 };
         let met_nothing = self.courses[counts].outcome.samples.failures.is_empty();
-        let is_edge = at != counts && high >= here && (met_nothing || is_apart(high, here));
+        // Who is told late that connections were closed counts too many at a fast pace.
+        let loses = |climb: &Climb| climb.gave_way.as_ref().is_some_and(|failure| failure.phase == "idle");
+        let is_too_high = self.climbs.last().is_some_and(loses);
+        let is_edge = at != counts && high >= here && (met_nothing || is_apart(high, here)) && !is_too_high;
         let edge = is_edge.then(|| self.courses[at].outcome.clone());
         let mut course = self.courses.swap_remove(counts);
         std::mem::swap(&mut course.plateaus, &mut plateaus);
@@ -266,7 +271,8 @@ fn held(outcome: &Outcome) -> Option<Held> {
         window_s: outcome.window.as_secs_f64(),
         heartbeats: samples.requests_completed,
         failed: samples.requests_failed,
-        closed_early: samples.closed_early,
+        // Those that were lost on the way up, and made up for, are not meant.
+        closed_early: outcome.peak_live.saturating_sub(samples.live_at_end),
         target_cpu_per_s: None,
     })
 }

@@ -54,7 +54,8 @@ pub(crate) fn rows(result: &CaseResult, ceiling: &Ceiling) -> Vec<(&'static str,
         }
         None => rows.extend([("gave way", "nothing".to_owned()), ("predicted", said)]),
     }
-    rows.push(("climbs", ceiling.climbs.iter().map(climb).collect::<Vec<_>>().join("; ")));
+    let climbs = ceiling.climbs.iter().map(climb).collect::<Vec<_>>().join("; ");
+    rows.push(("climbs", if agree(&ceiling.climbs) { climbs } else { format!("{climbs}: they disagree") }));
     rows.extend(ceiling.held.as_ref().map(|held| ("held", in_words(held))));
     rows.push(("afterwards", after(ceiling)));
     rows
@@ -147,6 +148,13 @@ fn predicted(predicted: Option<&Predicted>, point: Option<&FailurePoint>) -> Str
             format!("{said}: {} {side} were seen", format_count(off))
         }
     }
+}
+
+/// Whether all came about as high: within three connections, or one in a hundred.
+fn agree(climbs: &[Climb]) -> bool {
+    let heights = || climbs.iter().map(|climb| climb.connections);
+    let (low, high) = (heights().min().unwrap_or(0), heights().max().unwrap_or(0));
+    high - low <= 3.max(high / 100)
 }
 
 fn climb(climb: &Climb) -> String {

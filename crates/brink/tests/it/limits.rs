@@ -94,7 +94,9 @@ fn more_sources_carry_more() {
         row(limits, "net.ipv4.ip_local_port_range")["carries_connections"].as_u64().unwrap()
     };
     let one = carried(&["--source-ip", "127.0.0.1"]);
-    assert_eq!(carried(&["--source-ip", "127.0.0.1", "--source-ip", "127.0.0.2"]), 2 * one);
+    let two = carried(&["--source-ip", "127.0.0.1", "--source-ip", "127.0.0.2"]);
+    // Who listens on a port of the range comes and goes.
+    assert!(two.abs_diff(2 * one) <= 50, "{one} by one, {two} by two");
 }
 
 #[test]
