@@ -118,12 +118,13 @@ fn most_used(before: &mut Vec<LimitReading>, now: Vec<LimitReading>) {
         return;
     }
     for one in before {
-        // A value that was not known then, or was lowered meanwhile, comes with its use.
-        let later = now.iter().find(|other| other.name == one.name);
-        if let Some(later) =
-            later.filter(|later| later.used > one.used || (one.value.is_none() && later.value.is_some()))
-        {
+        let Some(later) = now.iter().find(|other| other.name == one.name) else { continue };
+        let is_more = later.used > one.used;
+        if later.value.is_some() && (is_more || one.value.is_none()) {
+            // A value that was not known then, or was lowered meanwhile, comes with its use.
             *one = later.clone();
+        } else if is_more {
+            one.used = later.used;
         }
     }
 }
@@ -390,6 +391,8 @@ mod tests {
         assert_eq!(used, [Some(40), Some(9)]);
         most.note(Limits::default());
         assert_eq!(most.target.len(), 2, "one that is gone keeps what it said");
+        most.note(limits(None, Some(41), None));
+        assert_eq!((most.target[0].value, most.target[0].used), (Some(40), Some(41)), "a value stays known");
         let mut unknown = limits(None, None, None);
         unknown.note(limits(Some(7), None, None));
         assert_eq!(unknown.target[0].value, Some(7));
