@@ -10,7 +10,7 @@ mod replies;
 use brink_wire::value::format_count;
 
 use crate::case::Workload;
-use crate::schema::{CaseResult, End, Failure, Validity, Verdict};
+use crate::schema::{CaseResult, End, Failure, FailurePoint, Validity, Verdict};
 use crate::window;
 
 pub(crate) use missing::NO_REQUESTS;
@@ -24,8 +24,8 @@ pub const REPLIES_MIN: u64 = 20;
 /// Shortest window that tells a rate, in nanoseconds. A thread may lose its CPU for some
 /// milliseconds (a slice, rounded up to ticks: kernel/sched/fair.c), which must not be most of the window.
 pub const WINDOW_NS_MIN: u64 = 10_000_000;
-/// What `failure_point.limit` says where no limit can be named.
-const LIMIT_UNKNOWN: &str = "unknown";
+/// What `failure_point.limit` says where no limit can be named, or where what ended it is none.
+const NO_LIMITS: [&str; 3] = ["unknown", "target.not_scheduled", "firewall"];
 /// Share of the intended rate below which an open loop fell behind it.
 pub const RATE_SHARE_MIN: f64 = 0.98;
 /// Fewest requests due in a window that tell whether an open loop kept its rate.
@@ -55,7 +55,7 @@ pub fn judge(input: Input<'_>) -> Validity {
         found.push((Verdict::Failed, format!("interrupted: {why}")));
     }
     let blame = match &result.failure_point {
-        Some(point) if point.limit != LIMIT_UNKNOWN => Verdict::LimitBound,
+        Some(point) if is_limit(point) => Verdict::LimitBound,
         _ => Verdict::Failed,
     };
     found.extend(connections(result, blame));
@@ -79,10 +79,14 @@ pub fn judge(input: Input<'_>) -> Validity {
     Validity { verdict, reasons }
 }
 
+fn is_limit(point: &FailurePoint) -> bool {
+    !NO_LIMITS.contains(&point.limit.as_str())
+}
+
 /// A limit that the target met while it served, although no request failed of it: it served with less than it asked
 /// for. Connections that it refused are another matter: where they were of this run, they are missing here.
 fn met_by_target(result: &CaseResult, found: &[(Verdict, String)]) -> Option<String> {
-    let point = result.failure_point.as_ref().filter(|point| point.limit != LIMIT_UNKNOWN)?;
+    let point = result.failure_point.as_ref().filter(|point| is_limit(point))?;
     let silent = point.end == End::Target && point.phase != "accept" && point.errno != "slow";
     let blamed = found.iter().any(|(verdict, _)| *verdict >= Verdict::LimitBound);
     (silent && !blamed).then(|| {

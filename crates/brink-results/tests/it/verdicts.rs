@@ -303,3 +303,19 @@ fn the_gravest_fact_decides_and_all_are_told() {
         assert!(text.contains(says), "`{says}` is not in {text}");
     }
 }
+
+#[test]
+fn what_is_no_limit_fails_a_run_and_does_not_bound_it() {
+    use brink_results::schema::Verdict;
+    for (limit, verdict) in [
+        ("rlimit.nofile", Verdict::LimitBound),
+        ("target.not_scheduled", Verdict::Failed),
+        ("firewall", Verdict::Failed),
+        ("unknown", Verdict::Failed),
+    ] {
+        let mut made = crate::fixtures::at_limit();
+        made.failure_point.as_mut().unwrap().limit = limit.to_owned();
+        let input = brink_results::verdict::Input { result: &made, interrupted: None, missing: &[] };
+        assert_eq!(brink_results::verdict::judge(input).verdict, verdict, "{limit}");
+    }
+}

@@ -89,6 +89,7 @@ fn a_limit_that_the_target_met_while_it_served_counts_though_nothing_failed() {
     assert_eq!(met("spawn", "rlimit.nproc"), Verdict::LimitBound);
     assert_eq!(met("accept", "rlimit.nofile"), Verdict::Valid, "somebody else was refused");
     assert_eq!(met("spawn", "unknown"), Verdict::Valid);
+    assert_eq!(met("request", "target.not_scheduled"), Verdict::Valid, "no limit");
 }
 
 #[test]
