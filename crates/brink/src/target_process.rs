@@ -28,6 +28,10 @@ const STOP_WITHIN: Duration = Duration::from_secs(5);
 /// For workers that outlive their master, once they were told to end as well.
 const ORPHANS_WITHIN: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// Servers that may find their port taken by somebody else in the moment before they bind it.
+const START_TRIES: usize = 4;
+/// Ports that are looked at until one is found whose neighbour is free as well.
+const PORT_TRIES: usize = 64;
 
 /// A running target.
 pub struct TargetProcess {
@@ -70,7 +74,8 @@ pub fn start(case: &TargetCase) -> Result<TargetProcess, String> {
 /// it says that it is ready or accepts a connection there.
 ///
 /// The free port is found by binding and closing it, so another process can take it before the
-/// server does: when the server ends at once and the port is taken, it is tried with another one, once.
+/// server does: when the server ends at once and the port is taken, it is tried with another one. The
+/// port after it is free as well, since servers put a second listener there, brink's among them.
 ///
 /// # Errors
 /// One line that says why it did not come up, with the server's own words.
@@ -83,8 +88,9 @@ pub fn start_command(command: &str, fixed_port: Option<u16>) -> Result<TargetPro
     if let Some(at) = fixed.filter(|at| is_taken(*at)) {
         return Err(format!("command `{program}`: {at} is in use already: another server would be measured"));
     }
-    let mut tried = None;
+    let mut tries = 0;
     loop {
+        tries += 1;
         let at = match fixed {
             Some(at) => Some(at),
             None => words::wants_port(&words).then(free_port).transpose()?,
@@ -105,7 +111,7 @@ pub fn start_command(command: &str, fixed_port: Option<u16>) -> Result<TargetPro
             })?;
         match (await_ready(family, at), at) {
             (Ok(target), _) => return Ok(target),
-            (Err(_), Some(at)) if tried.is_none() && fixed.is_none() && is_taken(at) => tried = Some(at),
+            (Err(_), Some(at)) if tries < START_TRIES && fixed.is_none() && !is_free_pair(at) => {}
             (Err(why), None) if why.contains("ready line") => {
                 return Err(format!(
                     "command `{program}`: {why}; one that says none needs {{port}}, for a port to look at"
@@ -117,9 +123,21 @@ pub fn start_command(command: &str, fixed_port: Option<u16>) -> Result<TargetPro
 }
 
 fn free_port() -> Result<SocketAddr, String> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .and_then(|listener| listener.local_addr())
-        .map_err(|error| format!("no free port on 127.0.0.1: {error}"))
+    for _ in 0..PORT_TRIES {
+        let at = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .and_then(|listener| listener.local_addr())
+            .map_err(|error| format!("no free port on 127.0.0.1: {error}"))?;
+        if is_free_pair(at) {
+            return Ok(at);
+        }
+    }
+    Err(format!("no two free ports in a row on 127.0.0.1, after {PORT_TRIES} looks"))
+}
+
+/// Whether nobody has a port, nor the one after it.
+fn is_free_pair(at: SocketAddr) -> bool {
+    let next = at.port().checked_add(1).map(|port| SocketAddr::new(at.ip(), port));
+    !is_taken(at) && next.is_some_and(|next| !is_taken(next))
 }
 
 fn is_taken(at: SocketAddr) -> bool {

@@ -109,6 +109,35 @@ fn what_does_not_come_up_says_why_in_one_line() {
 }
 
 #[test]
+fn a_port_that_was_lost_to_another_is_tried_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    // The first one waits until its second port is taken, and ends; the second one comes up.
+    let script = format!(
+        "cd {}; [ -e lost ] && echo \"$LINE\" && exec sleep 600; echo $0 >at; mv at lost; while [ ! -e taken ]; do :; done; exit 2",
+        dir.path().display()
+    );
+    let line =
+        r#"{"address":"127.0.0.1:9","control":null,"pid":1,"workers":[],"model":"py-x","version":"1"}"#;
+    let script = script.replace("$LINE", &line.replace('"', "\\\""));
+    std::fs::write(path("server.sh"), script).unwrap();
+    let command = format!("sh -c '. {}' {{port}}", path("server.sh").display());
+    let (lost, taken) = (path("lost"), path("taken"));
+    let another = std::thread::spawn(move || {
+        let is_there = || std::fs::read_to_string(&lost).is_ok();
+        assert!(wait_until(Instant::now() + Duration::from_secs(10), is_there));
+        let port: u16 = std::fs::read_to_string(&lost).unwrap().trim().parse().unwrap();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port + 1)).unwrap();
+        std::fs::write(taken, "").unwrap();
+        listener
+    });
+    let target = start_command(&command, None).unwrap();
+    assert_eq!(target.address.port(), 9);
+    assert_eq!(target.stop(|| false), Ending::Stopped);
+    drop(another.join().unwrap());
+}
+
+#[test]
 fn one_that_goes_into_the_background_is_told_of_and_ended() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("pid");
