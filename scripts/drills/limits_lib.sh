@@ -16,27 +16,27 @@ LONELY_UID=$((2000000000 + $$))
 
 # ---- climbs ------------------------------------------------------------------------------------
 
-if "$BRINK" ceiling --help >/dev/null 2>&1; then
-    CLIMB=(ceiling --hold 500ms --heartbeat 250ms --format json)
-    CLIMB_TO=--stop-at
-    FLOOR=(--memory-floor 0)
-else
-    CLIMB=(load --no-preflight --workload hold --warmup 100ms -d 500ms --format json)
-    CLIMB_TO=-c
-    FLOOR=()
-fi
+CLIMB=(ceiling --hold 500ms --heartbeat 250ms --format json)
+FLOOR=(--memory-floor 0)
 
-# Climbs to STOP_AT connections, or to where something gives. Before `--`: what brink runs under.
-climb() { # NAME STOP_AT [PREFIX ...] -- [FLAG ...]
-    local name=$1 stop_at=$2 prefix=()
-    shift 2
+# Words before `--` go to `prefix`; `taken` is their number, with the `--`.
+take_prefix() { # [PREFIX ...] -- ...
+    prefix=()
     while [[ $1 != -- ]]; do
         prefix+=("$1")
         shift
     done
-    shift
+    taken=$((${#prefix[@]} + 1))
+}
+
+# Climbs to STOP_AT connections, or to where something gives. Before `--`: what brink runs under.
+climb() { # NAME STOP_AT [PREFIX ...] -- [FLAG ...]
+    local name=$1 stop_at=$2
+    shift 2
+    take_prefix "$@"
+    shift "$taken"
     local began=$SECONDS
-    run 60 "$name" "${prefix[@]}" "$BRINK" "${CLIMB[@]}" --timeout "$PATIENCE" "$CLIMB_TO" "$stop_at" "$@"
+    run 60 "$name" "${prefix[@]}" "$BRINK" "${CLIMB[@]}" --timeout "$PATIENCE" --stop-at "$stop_at" "$@"
     echo "    $name: ended with $RC after $((SECONDS - began)) s"
 }
 
@@ -85,13 +85,10 @@ rows_done() {
 AT=()
 TARGET_PID=
 a_target() { # NAME [PREFIX ...] -- [FLAG ...]
-    local name=$1 prefix=()
+    local name=$1
     shift
-    while [[ $1 != -- ]]; do
-        prefix+=("$1")
-        shift
-    done
-    shift
+    take_prefix "$@"
+    shift "$taken"
     bg_target "$name" "${prefix[@]}" "$BRINK" target --listen 127.0.0.1:0 "$@"
     AT=(--target "$ADDRESS" --control "$CONTROL")
     TARGET_PID=$(sed -n '1s/.*"pid": *\([0-9]*\).*/\1/p' "$name.out")
@@ -99,13 +96,10 @@ a_target() { # NAME [PREFIX ...] -- [FLAG ...]
 
 # Starts one that is not brink's, whose process is told.
 a_stranger() { # NAME [PREFIX ...] -- SCRIPT [FLAG ...]
-    local name=$1 prefix=()
+    local name=$1
     shift
-    while [[ $1 != -- ]]; do
-        prefix+=("$1")
-        shift
-    done
-    shift
+    take_prefix "$@"
+    shift "$taken"
     bg_target "$name" "${prefix[@]}" "$PYTHON" "$@"
     TARGET_PID=$(sed -n '1s/.*"pid": *\([0-9]*\).*/\1/p' "$name.out")
     AT=(--target "$ADDRESS" --pid "$TARGET_PID")

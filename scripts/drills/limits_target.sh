@@ -33,7 +33,7 @@ a_stranger crasher -- "$drills_dir/odd_server.py" --at 300 --do crash
 climb crash_stranger 1000 -- "${AT[@]}" --connect-window 8
 expect crash_stranger limit=unknown end=target confidence=unknown predicted=no after=dead stopped_by=target_died observed=290..300
 # Somebody kills one of brink's: not for want of memory.
-bg killed timeout --kill-after=3 40 "$BRINK" "${CLIMB[@]}" --timeout 2s "$CLIMB_TO" 4000 --connect-rate 1000 --model mio
+bg killed timeout --kill-after=3 40 "$BRINK" "${CLIMB[@]}" --timeout 2s --stop-at 4000 --connect-rate 1000 --model mio
 load=$LAST_PID
 of_target=
 target_holds() { # COUNT
@@ -56,7 +56,7 @@ PATIENCE=1s climb stopped_stranger 1000 -- "${AT[@]}"
 expect stopped_stranger limit=target.not_scheduled end=target confidence=confirmed predicted=no after=silent 'fix=kill -CONT' observed=290..300
 end_target
 a_target halted -- --model tokio
-bg stopped_brink timeout --kill-after=3 100 "$BRINK" "${CLIMB[@]}" --timeout 1s "$CLIMB_TO" 4000 --connect-rate 1000 "${AT[@]}"
+bg stopped_brink timeout --kill-after=3 100 "$BRINK" "${CLIMB[@]}" --timeout 1s --stop-at 4000 --connect-rate 1000 "${AT[@]}"
 load=$LAST_PID
 full() { (($(find "/proc/$TARGET_PID/fd" -mindepth 1 -maxdepth 1 | wc -l) >= 500)); }
 wait_for 20 "a target with 500 connections" full

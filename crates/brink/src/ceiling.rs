@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use brink_client::{GiveUp, LoadOptions, Outcome, Stop};
+use brink_results::answer::ceiling::agree;
 use brink_results::case::Case;
 use brink_results::schema::{CaseResult, Ceiling, Climb, End, Failure, Held, StoppedBy};
 use brink_results::window;
@@ -33,8 +34,6 @@ const LOST_FINE: u64 = 5;
 const SLOW_MAX: u32 = 100;
 /// Ways up at most: two that agree are enough.
 const CLIMBS_MAX: usize = 3;
-/// Two ways up agree within this many connections, or one in a hundred.
-const AGREE_WITHIN: u64 = 3;
 /// How many connections below the last edge the next way up begins to make them one at a time, at least.
 const FINE_BELOW: u64 = 64;
 
@@ -61,10 +60,7 @@ pub fn run(
     settings: &Settings,
     mut tell: impl FnMut(News<'_>) + Send + Clone + 'static,
 ) -> Result<CaseResult, NotRun> {
-    // Whether a limit is in the way is what is asked.
-    let settings =
-        Settings { preflight: false, permission: settings.permission.clone(), stop: settings.stop.clone() };
-    let mut prepared = run::prepare(case, &settings)?;
+    let mut prepared = run::prepare(case, settings)?;
     let mut watch = prepared.watch();
     prepared.forecast(&watch);
     tell(News::Preamble(&prepared.preamble()));
@@ -150,7 +146,7 @@ impl Ascent {
     fn next(&self, stop: &Stop) -> Option<LoadOptions> {
         let (here, course) = (self.climbs.last()?, self.courses.last()?);
         let before = self.climbs.iter().rev().nth(1);
-        let agrees = before.is_some_and(|before| !is_apart(before.connections, here.connections));
+        let agrees = before.is_some_and(|before| agree(before.connections, here.connections));
         let is_met = self.floor.met().is_some();
         let is_over = stop.requested() || course.outcome.interrupted;
         let nothing_gave_way = here.gave_way.is_none() && !is_met;
@@ -198,7 +194,7 @@ impl Ascent {
     /// the last one, unless another came more than twice as high; and the outcome of the highest, where the last one
     /// did not come as high, or met nothing there.
     fn take_last(&mut self) -> Option<(Course, Option<Outcome>)> {
-        let mut plateaus = std::mem::take(&mut self.courses.first_mut()?.plateaus);
+        let plateaus = std::mem::take(&mut self.courses.first_mut()?.plateaus);
         let peak = |course: &Course| course.outcome.peak_live;
         let here = peak(self.courses.last()?);
         let at = (0..self.courses.len()).max_by_key(|&at| peak(&self.courses[at]))?;
@@ -208,10 +204,10 @@ impl Ascent {
         // Who is told late that connections were closed counts too many at a fast pace.
         let loses = |climb: &Climb| climb.gave_way.as_ref().is_some_and(|failure| failure.phase == "idle");
         let is_too_high = self.climbs.last().is_some_and(loses);
-        let is_edge = at != counts && high >= here && (met_nothing || is_apart(high, here)) && !is_too_high;
+        let is_edge = at != counts && high >= here && (met_nothing || !agree(high, here)) && !is_too_high;
         let edge = is_edge.then(|| self.courses[at].outcome.clone());
         let mut course = self.courses.swap_remove(counts);
-        std::mem::swap(&mut course.plateaus, &mut plateaus);
+        course.plateaus = plateaus;
         let asked = self.prepared.options.connections;
         course.outcome.samples.not_attempted += asked.saturating_sub(course.outcome.requested);
         course.outcome.requested = asked;
@@ -275,11 +271,6 @@ fn held(outcome: &Outcome) -> Option<Held> {
         closed_early: outcome.peak_live.saturating_sub(samples.live_at_end),
         target_cpu_per_s: None,
     })
-}
-
-/// Whether two edges are not the same.
-fn is_apart(one: u64, other: u64) -> bool {
-    one.abs_diff(other) > AGREE_WITHIN.max(one / 100)
 }
 
 /// Whether what gave way is a count, which is met one connection at a time, too; and not how fast they come.

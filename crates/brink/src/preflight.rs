@@ -240,7 +240,7 @@ fn unknown_of(end: End, readings: &[LimitReading], needs: &Needs) -> Vec<Unknown
 }
 
 /// The same end, as the table of limits has it.
-fn of_host(end: End) -> limits::End {
+pub fn of_host(end: End) -> limits::End {
     match end {
         End::Client => limits::End::Client,
         End::Target => limits::End::Target,

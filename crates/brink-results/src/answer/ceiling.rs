@@ -55,7 +55,10 @@ pub(crate) fn rows(result: &CaseResult, ceiling: &Ceiling) -> Vec<(&'static str,
         None => rows.extend([("gave way", "nothing".to_owned()), ("predicted", said)]),
     }
     let climbs = ceiling.climbs.iter().map(climb).collect::<Vec<_>>().join("; ");
-    rows.push(("climbs", if agree(&ceiling.climbs) { climbs } else { format!("{climbs}: they disagree") }));
+    rows.push((
+        "climbs",
+        if all_agree(&ceiling.climbs) { climbs } else { format!("{climbs}: they disagree") },
+    ));
     rows.extend(ceiling.held.as_ref().map(|held| ("held", in_words(held))));
     rows.push(("afterwards", after(ceiling)));
     rows
@@ -150,11 +153,19 @@ fn predicted(predicted: Option<&Predicted>, point: Option<&FailurePoint>) -> Str
     }
 }
 
-/// Whether all came about as high: within three connections, or one in a hundred.
-fn agree(climbs: &[Climb]) -> bool {
+/// Two ways up agree within this many connections, or one in a hundred of the first.
+const AGREE_WITHIN: u64 = 3;
+
+/// Whether two ways up came about as high.
+#[must_use]
+pub fn agree(one: u64, other: u64) -> bool {
+    one.abs_diff(other) <= AGREE_WITHIN.max(one / 100)
+}
+
+/// Whether all did.
+fn all_agree(climbs: &[Climb]) -> bool {
     let heights = || climbs.iter().map(|climb| climb.connections);
-    let (low, high) = (heights().min().unwrap_or(0), heights().max().unwrap_or(0));
-    high - low <= 3.max(high / 100)
+    agree(heights().max().unwrap_or(0), heights().min().unwrap_or(0))
 }
 
 fn climb(climb: &Climb) -> String {

@@ -54,6 +54,7 @@ pub fn run(args: &CeilingArgs) -> Result<(), Failure> {
     progress.begin(&case.name);
     let asked = Asked {
         out: args.out.as_deref().map(|out| (out, 1)),
+        // Whether a limit is in the way is what is asked.
         preflight: false,
         climbing: Some(&climbing),
         token: permission.token.as_deref(),

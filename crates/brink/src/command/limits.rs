@@ -8,7 +8,7 @@ mod table;
 use std::net::SocketAddr;
 
 use brink_client::control::ControlClient;
-use brink_host::limits::{End as HostEnd, Group, LIMITS, Limit, LimitReading};
+use brink_host::limits::{Group, LIMITS, Limit, LimitReading};
 use brink_results::schema::End;
 use brink_wire::control::Info;
 
@@ -170,8 +170,7 @@ fn rows_of(
     end: Option<End>,
 ) -> impl Iterator<Item = (&'static Limit, &LimitReading)> {
     let binds = move |row: &&Limit| match end {
-        Some(End::Client) => row.binds.includes(HostEnd::Client),
-        Some(End::Target) => row.binds.includes(HostEnd::Target),
+        Some(end) => row.binds.includes(preflight::of_host(end)),
         None => row.group != Group::Target,
     };
     LIMITS

@@ -14,7 +14,7 @@ use brink_results::schema::{Confidence, End, Failure, FailurePoint, Predicted};
 use brink_wire::control::{Info, MachineUsage};
 use brink_wire::value::format_count;
 
-use super::{Fix, Forecast, POOL_WORKERS};
+use super::{Fix, Forecast, POOL_WORKERS, of_host};
 use crate::run::witness::Testimony;
 
 const SOMAXCONN: &str = "net.core.somaxconn";
@@ -179,7 +179,7 @@ fn end_of(first: &Failure, inference: &Inference, predicted: Option<&Predicted>)
     {
         return predicted.end;
     }
-    let of_target = classify::is_about_target(host_end(first.end), &first.phase, &first.errno);
+    let of_target = classify::is_about_target(of_host(first.end), &first.phase, &first.errno);
     match inference.limit {
         // Rules of a filter may be on either end, or between them.
         Some(limit) if of_target && limit != classify::FIREWALL => End::Target,
@@ -187,15 +187,8 @@ fn end_of(first: &Failure, inference: &Inference, predicted: Option<&Predicted>)
     }
 }
 
-fn host_end(end: End) -> limits::End {
-    match end {
-        End::Client => limits::End::Client,
-        End::Target => limits::End::Target,
-    }
-}
-
 fn infer(first: &Failure, evidence: &Evidence) -> Inference {
-    let end = host_end(first.end);
+    let end = of_host(first.end);
     // A connect that nobody answers is the target's doing, and its machine's counters tell.
     let of_target = classify::is_about_target(end, &first.phase, &first.errno) || end == limits::End::Target;
     let is_death = first.errno == "died";
@@ -223,16 +216,17 @@ fn infer(first: &Failure, evidence: &Evidence) -> Inference {
     let at_the_end = testimony.target_end.as_ref().map(|(before, now)| (before, now));
     let counters = if is_death && of_target { at_the_end } else { evidence.counters() };
     workers_all_taken(first, evidence).unwrap_or_else(|| {
-        let mut inference = classify::classify(&observation, &readings, counters);
+        let inference = classify::classify(&observation, &readings, counters);
+        let mut inference = of_unknown_backlog(inference, first, evidence, &readings);
         if evidence.own_bounds.backlog.is_none() && inference.limit == Some(classify::TARGET_BACKLOG) {
             (inference.fix, inference.lasting) = (Some(LONGER_BACKLOG.to_owned()), None);
         }
-        of_unknown_backlog(inference, first, evidence, &readings)
+        inference
     })
 }
 
-/// Of a target of several processes: a connection that is accepted and never answered, while as many are served as the target's pool has workers:
-/// each serves its connection until that closes, and the rest wait.
+/// Of a target of several processes: a connection that is accepted and never answered, while as many are served as the
+/// target's pool has workers: each serves its connection until that closes, and the rest wait.
 fn workers_all_taken(first: &Failure, evidence: &Evidence) -> Option<Inference> {
     let each = evidence.pool_workers.filter(|_| evidence.processes > 1)?;
     let (processes, at) = (evidence.processes, first.first_at_connections);
@@ -285,7 +279,6 @@ fn of_unknown_backlog(
         format_count(evidence.connections),
         format_count(somaxconn)
     ));
-    inference.fix = Some(LONGER_BACKLOG.to_owned());
     inference
 }
 
@@ -311,19 +304,9 @@ fn rank(failure: &Failure) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::preflight::tests::reading;
     use crate::run::witness::Limits;
     use brink_host::classify::TargetState;
-
-    fn reading(name: &str, value: u64, used: Option<u64>) -> LimitReading {
-        LimitReading {
-            name: name.to_owned(),
-            value: Some(value),
-            hard: Some(value),
-            used,
-            source: String::new(),
-            note: None,
-        }
-    }
 
     fn failure(end: End, phase: &str, errno: &str, at: u64) -> Failure {
         Failure { end, phase: phase.into(), errno: errno.into(), count: 3, first_at_connections: at }

@@ -20,7 +20,7 @@ fn check(case: &Case, client: &[LimitReading], target: Option<&[LimitReading]>) 
     super::check(case, &around)
 }
 
-fn reading(name: &str, value: u64, used: Option<u64>) -> LimitReading {
+pub(super) fn reading(name: &str, value: u64, used: Option<u64>) -> LimitReading {
     LimitReading {
         name: name.to_owned(),
         value: Some(value),
