@@ -11,7 +11,7 @@ const T_975: [f64; 30] = [
     2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
 ];
 /// 0.975 quantile of the normal distribution.
-const Z_975: f64 = 1.959_963_985;
+pub(crate) const Z_975: f64 = 1.959_963_985;
 /// A line through two points has no residual, so no interval.
 pub const POINTS_MIN: usize = 3;
 
@@ -48,7 +48,7 @@ pub fn fit(points: &[(f64, f64)]) -> Option<Slope> {
 
 /// The 0.975 quantile of Student's t: from the table up to 30 degrees of freedom, from there by the
 /// expansion 26.7.5 of Abramowitz and Stegun to its second term, which is off by less than 0.0001.
-fn t_975(degrees: usize) -> f64 {
+pub(crate) fn t_975(degrees: usize) -> f64 {
     if let Some(&t) = degrees.checked_sub(1).and_then(|i| T_975.get(i)) {
         return t;
     }
