@@ -76,7 +76,9 @@ pub fn judge(input: Input<'_>) -> Validity {
     found.extend(cpu::taken(result));
     found.extend(met_by_target(result, found.as_slice()).map(|reason| (Verdict::LimitBound, reason)));
     let verdict = found.iter().map(|f| f.0).max().unwrap_or(Verdict::Valid);
-    let mut reasons: Vec<String> = found.into_iter().map(|f| f.1).collect();
+    // What condemns nothing comes after what does: the first reason is the one that is quoted.
+    let (grave, notes): (Vec<_>, Vec<_>) = found.into_iter().partition(|f| f.0 > Verdict::Valid);
+    let mut reasons: Vec<String> = grave.into_iter().chain(notes).map(|f| f.1).collect();
     reasons.extend(slow_connects(result));
     reasons.extend(cpu::target_at_quota(result));
     reasons.extend(cycle::short_warmup(result));

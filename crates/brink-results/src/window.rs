@@ -66,7 +66,7 @@ pub fn machine_per_s(
     let within = samples.iter().filter(|s| s.t_s >= start && s.t_s <= end);
     let mut known = within.filter_map(|s| Some((s.t_s, counter(s)?)));
     let first = known.next()?;
-    let last = known.last()?;
+    let last = known.next_back()?;
     let elapsed_s = last.0 - first.0;
     (elapsed_s >= MACHINE_S_MIN).then(|| (last.1 - first.1) / elapsed_s)
 }

@@ -116,8 +116,7 @@ fn row(group: &Repeats, name: &str) -> Row {
     let in_window = |pick: fn(&[EndSample], (f64, f64)) -> Option<u64>| {
         move |r: &CaseResult| Some(pick(&r.usage.target, window::span(r)?)? as f64)
     };
-    let used =
-        |pick: fn((Option<f64>, Option<f64>)) -> Option<f64>| cpu_seconds(group.median(|r| pick(cpu(r))));
+    let used = |pick: fn(&CaseResult) -> Option<f64>| cpu_seconds(group.median(pick));
     let per_s = |pick: fn(&CaseResult) -> Option<f64>| rate(group.median(pick));
     let cells = [
         printable(name),
@@ -134,7 +133,7 @@ fn row(group: &Repeats, name: &str) -> Row {
         memory(group),
         told(&in_window(window::user_bytes_max), &format_bytes),
         count(&in_window(window::threads_max)),
-        format!("{}/{}", used(|both| both.0), used(|both| both.1)),
+        format!("{}/{}", used(window::client_cpu_per_s), used(window::target_cpu_per_s)),
         runs(group),
         verdict_of(group),
     ];
