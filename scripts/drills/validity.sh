@@ -103,11 +103,67 @@ mismatch() {
     end "$LAST_PID"
 }
 
+# It stands still for a second of four.
+stall() {
+    bg_target halting "$BRINK" target --model mio --listen 127.0.0.1:0 --control 127.0.0.1:0 --delay 20ms
+    local target=$LAST_PID
+    bg stall timeout --kill-after=3 25 "$BRINK" load --target "$ADDRESS" --control "$CONTROL" -c 100 -d 4s --warmup 1s --format json
+    local load=$LAST_PID
+    wait_for 10 "the window" grep -q window stall.err
+    timeout 10 python3 "$drills_dir/stall.py" stop "$target" 1 1 >stalled_s
+    reap 20 "$load"
+    verdict stall 5 unsteady 'the target or the machine stalled'
+    end "$target"
+}
+
+# More programs than CPUs beside it.
+others() {
+    local n busy=()
+    for ((n = 0; n < 2 * ${#cpus[@]}; n++)); do
+        bg "busy$n" timeout --kill-after=3 30 python3 "$drills_dir/busy.py" burn 20
+        busy+=("$LAST_PID")
+    done
+    load others --model mio --delay 20ms -c 100 -d 3s
+    expect_rc others 5
+    check_json others.out "any('other programs used' in why for why in r['validity']['reasons'])" "others: told"
+    for n in "${busy[@]}"; do end "$n"; done
+}
+
+# A control group that gives both ends a twentieth of a CPU.
+quota() {
+    make_group cpu quota
+    if [[ -e $GROUP/cpu.max ]]; then
+        echo "5000 100000" >"$GROUP/cpu.max"
+    else
+        echo 100000 >"$GROUP/cpu.cfs_period_us"
+        echo 5000 >"$GROUP/cpu.cfs_quota_us"
+    fi
+    run 40 quota "${into[@]}" "$GROUP" "$BRINK" load --model mio -c 100 -d 4s --warmup 1s --format json
+    verdict quota 5 client_bound 'that its control group may use'
+    check_json quota.out 'r["facts"]["client"]["cpu_quota"] == 0.05 == r["facts"]["target"]["cpu_quota"]' 'a quota'
+}
+
+# The hypervisor takes a tenth of the CPU time, as far as /proc/stat tells, which is another one in a mount namespace.
+steal() {
+    bg thief python3 "$drills_dir/busy.py" steal "$DRILL_WORK/stat" 0.1
+    local thief=$LAST_PID
+    wait_for 5 "a file like /proc/stat" test -s stat
+    # shellcheck disable=SC2016 # for the inner shell
+    run 25 steal unshare -m sh -c 'mount --bind "$0" /proc/stat && exec "$@"' "$DRILL_WORK/stat" \
+        "$BRINK" load --format json -c 20 --delay 10ms -d 3s "${pinned[@]}"
+    verdict steal 5 unsteady 'was stolen'
+    end "$thief"
+}
+
 clean
 client_cpu
 client_lag
 drift
+stall
 behind
+others
+quota
+steal
 limit
 death
 impossible_rate

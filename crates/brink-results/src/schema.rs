@@ -275,6 +275,9 @@ pub struct EndSample {
     pub live: Option<u64>,
     /// Requests this end counts as answered since it began.
     pub requests: Option<u64>,
+    /// Requests sent and not yet answered; only of the client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_flight: Option<u64>,
     /// The processes one by one, where there are several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub workers: Vec<brink_wire::control::ProcessUsage>,

@@ -133,6 +133,7 @@ pub fn result(model: Model, connections: u64) -> CaseResult {
         cpu_model: Some("Example CPU".to_owned()),
         cpus: 2,
         cpus_allowed: vec![0, 1],
+        cpu_quota: None,
         memory_bytes: Some(24 << 30),
         boot_id: Some("b".to_owned()),
         page_bytes: 4096,

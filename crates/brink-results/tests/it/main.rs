@@ -4,6 +4,8 @@
 mod answers;
 mod drawn;
 mod fixtures;
+mod repeated;
+mod steadiness;
 mod stored;
 mod verdicts;
 mod workload_verdicts;
