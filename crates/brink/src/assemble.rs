@@ -106,6 +106,7 @@ impl Context {
             predicted: self.predicted,
             refused: false,
             ceiling: None,
+            slo: Vec::new(),
             target_counters: None,
             case: self.case,
         }

@@ -185,6 +185,7 @@ pub fn result(model: Model, connections: u64) -> CaseResult {
         predicted: None,
         refused: false,
         ceiling: None,
+        slo: Vec::new(),
         target_counters: Some(Counters {
             accepted: connections,
             live: connections,
