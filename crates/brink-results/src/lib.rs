@@ -6,6 +6,8 @@
 pub mod answer;
 pub mod case;
 pub mod charts;
+pub mod comparison;
+pub mod gate;
 pub mod hdr;
 pub mod measures;
 pub mod memory;

@@ -5,7 +5,7 @@
 use brink_wire::value::{format_bytes, format_count, format_ns};
 
 use crate::answer::table::rate;
-use crate::schema::{CaseResult, Latency, Slope};
+use crate::schema::{CaseResult, Ceiling, Latency, Slope};
 use crate::statistics::{Observation, Scale};
 use crate::window;
 
@@ -254,6 +254,12 @@ pub const MEASURES: &[Measure] = &[
     only("requests.failed", "failed", "requests failed", Unit::Count, Better::Lower, |r| {
         whole(r.requests.failed)
     }),
+    only("requests.non_2xx", "non_2xx", "replies not 2xx", Unit::Count, Better::Lower, |r| {
+        whole(r.requests.non_2xx)
+    }),
+    only("requests.not_sent", "not_sent", "requests not sent", Unit::Count, Better::Lower, |r| {
+        whole(r.requests.not_sent)
+    }),
     only(
         "requests.per_s_ceiling",
         "",
@@ -263,7 +269,7 @@ pub const MEASURES: &[Measure] = &[
         |r| plain(r.requests.per_s_ceiling),
     ),
     compared("ceiling.at_connections", "ceiling", "ceiling", Unit::Count, Better::Higher, |r| {
-        plain(r.ceiling.as_ref().map(|c| c.at_connections as f64))
+        ceiling(r.ceiling.as_ref()?)
     }),
     only("usage.client.user_bytes", "client_rss", "client memory, most", Unit::Bytes, Better::Lower, |r| {
         plain(window::user_bytes_max(&r.usage.client, window::span(r)?).map(|b| b as f64))
@@ -306,6 +312,13 @@ fn plain(value: Option<f64>) -> Option<Observation> {
 
 fn whole(count: u64) -> Option<Observation> {
     plain(Some(count as f64))
+}
+
+/// Its interval is the range of the ways up, where there were several; at least one connection on either side.
+fn ceiling(ceiling: &Ceiling) -> Option<Observation> {
+    let (value, ways) = (ceiling.at_connections as f64, ceiling.climbs.iter().map(|c| c.connections as f64));
+    let off = ways.map(|way| (way - value).abs()).fold(1.0, f64::max);
+    Some(Observation { value, half: if ceiling.climbs.len() > 1 { off } else { 0.0 } })
 }
 
 fn latency(result: &CaseResult, pick: fn(&Latency) -> u64) -> Option<Observation> {

@@ -77,8 +77,22 @@ pub struct CaseResult {
     /// How the edge was found; only of `brink ceiling`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ceiling: Option<Ceiling>,
+    /// What was asked of it with `--slo`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slo: Vec<Slo>,
     /// What the target counted, as of its last answer; null for a foreign target.
     pub target_counters: Option<Counters>,
+}
+
+/// A rule of `--slo`, and whether the run keeps to it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "named by the contract")]
+pub struct Slo {
+    /// As it was given.
+    pub rule: String,
+    /// What the run has, in the unit of the measure's name; null: it was not measured.
+    pub value: Option<f64>,
+    pub kept: bool,
 }
 
 /// What the two ends ran on.

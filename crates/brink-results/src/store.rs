@@ -258,6 +258,30 @@ pub fn read_result(path: &Path) -> Result<CaseResult, ReadError> {
     read_file(path, RESULT_SCHEMA)
 }
 
+/// Reads what `load --format json` prints, one result, or what `sweep --format json` does, a plan and its results.
+///
+/// # Errors
+/// One line that says what is wrong with it.
+pub fn parse_printed(text: &str) -> Result<(Option<Plan>, Vec<CaseResult>), String> {
+    #[derive(serde::Deserialize)]
+    struct Printed {
+        #[serde(default)]
+        plan: Option<Plan>,
+        results: Vec<CaseResult>,
+    }
+    let is_sweep = serde_json::from_str::<serde_json::Value>(text).is_ok_and(|v| v.get("results").is_some());
+    if !is_sweep {
+        return parse(text, RESULT_SCHEMA).map(|result| (None, vec![result]));
+    }
+    let printed: Printed = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    match printed.results.iter().find(|result| result.schema != RESULT_SCHEMA) {
+        Some(other) => {
+            Err(format!("field `schema` is `{}`, this program reads `{RESULT_SCHEMA}`", other.schema))
+        }
+        None => Ok((printed.plan, printed.results)),
+    }
+}
+
 fn read_file<T: DeserializeOwned>(path: &Path, schema: &str) -> Result<T, ReadError> {
     let text = fs::read_to_string(path).map_err(|source| ReadError::Io { path: path.to_owned(), source })?;
     parse(&text, schema).map_err(|problem| ReadError::Content { path: path.to_owned(), problem })

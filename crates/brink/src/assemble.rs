@@ -107,6 +107,7 @@ impl Context {
             refused: false,
             interrupted: false,
             ceiling: None,
+            slo: Vec::new(),
             target_counters: None,
             case: self.case,
         }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use brink_results::gate::Rule;
 use brink_wire::delay::Delay;
 use serde::Deserialize;
 
@@ -41,6 +42,8 @@ pub enum Command {
     Plan(PlanArgs),
     /// Draw the report of a results folder again
     Report(ReportArgs),
+    /// Compare two runs case by case, and hold them against gates
+    Compare(CompareArgs),
     /// Show the limits of this machine and of a target; with --connections what a plan needs of each
     Limits(LimitsArgs),
     /// Run one resolved case (used by `sweep`, so that each case has a client process of its own)
@@ -241,6 +244,9 @@ pub struct LoadArgs {
     /// Run even if a limit is known to be in the way, to see what happens there
     #[arg(long)]
     pub no_preflight: bool,
+    /// What the run must keep to, as in 'p99 < 5ms'; repeat it for more. Exit code 3 where it does not
+    #[arg(long, value_name = "RULE", value_parser = crate::gate_file::rule)]
+    pub slo: Vec<Rule>,
     /// What to print on stdout
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
@@ -308,9 +314,55 @@ pub struct SweepArgs {
     /// Run cases even if a limit is known to be in the way
     #[arg(long)]
     pub no_preflight: bool,
+    /// File of rules that every case must keep to, as in configs/gate.toml. Exit code 3 where one does not
+    #[arg(long, value_name = "FILE")]
+    pub gate: Option<PathBuf>,
     /// What to print on stdout: text, or json (one object: the plan and all results)
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
+}
+
+/// `brink compare`
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    /// What is compared with: a results folder, a result file, or - for what `--format json` prints, on stdin
+    #[arg(value_name = "BASELINE")]
+    pub baseline: PathBuf,
+    /// What is compared, likewise; without it the first is held against the gates alone
+    #[arg(value_name = "CANDIDATE")]
+    pub candidate: Option<PathBuf>,
+    /// File of rules that every case must keep to, as in configs/gate.toml. Exit code 3 where one does not
+    #[arg(long, value_name = "FILE")]
+    pub gate: Option<PathBuf>,
+    /// Exit code 3, too, where any comparison says worse
+    #[arg(long)]
+    pub fail_on_worse: bool,
+    /// Call no difference what is below this, whatever its interval
+    #[arg(long, value_name = "PERCENT", default_value = "3%", value_parser = percent)]
+    pub threshold: f64,
+    /// Use invalid results of cases that have no valid one
+    #[arg(long)]
+    pub allow_invalid: bool,
+    /// Compare cases of one name all the same that ask different questions (another delay, payload, ..)
+    #[arg(long)]
+    pub as_is: bool,
+    /// Every measure, not only those that say most
+    #[arg(long)]
+    pub all: bool,
+    /// What to print on stdout
+    #[arg(long, value_enum, default_value_t = CompareFormat::Text)]
+    pub format: CompareFormat,
+}
+
+/// `--format` of `brink compare`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CompareFormat {
+    /// For people
+    Text,
+    /// One JSON object and nothing else
+    Json,
+    /// For a pull request
+    Markdown,
 }
 
 /// `brink plan`

@@ -1,6 +1,7 @@
 //! The subcommands, one file each.
 
 pub mod ceiling;
+pub mod compare;
 pub mod limits;
 pub mod load;
 pub mod plan;

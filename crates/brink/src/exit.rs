@@ -12,6 +12,8 @@ pub enum Code {
     Failed = 1,
     /// A flag, a file or a folder was not as it must be.
     Usage = 2,
+    /// A gate was breached: a run does not keep to what was asked of it.
+    Breached = 3,
     /// A limit would end the run before it reaches what was asked.
     Refused = 4,
     /// It ran, but the figures are not to be believed.

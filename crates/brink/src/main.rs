@@ -10,6 +10,7 @@ mod cli;
 mod command;
 mod ends;
 mod exit;
+mod gate_file;
 mod location;
 mod nearest;
 mod options;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         Command::Sweep(args) => command::sweep::run(&args),
         Command::Plan(args) => command::plan::run(&args),
         Command::Report(args) => command::report::run(&args),
+        Command::Compare(args) => command::compare::run(&args),
         Command::Limits(args) => command::limits::run(&args),
         Command::RunCase(args) => command::run_case::run(&args),
     };

@@ -346,7 +346,7 @@ fn contradiction(target: &TargetTable) -> Option<String> {
 }
 
 /// Turns serde's words into ours: a key that is not known gets the nearest one that is.
-fn explain(text: &str, error: &toml::de::Error) -> FileError {
+pub fn explain(text: &str, error: &toml::de::Error) -> FileError {
     let line = error.span().map(|span| 1 + text[..span.start.min(text.len())].matches('\n').count());
     let said = error.message().lines().next().unwrap_or("not valid TOML").to_owned();
     let quoted: Vec<_> = said.split('`').skip(1).step_by(2).collect();

@@ -17,7 +17,7 @@ use crate::schema::{CaseResult, Verdict};
 use crate::statistics::median;
 
 /// Share of its ceiling from which a throughput says more about the delay than about the model.
-pub(super) const NEAR_CEILING: f64 = 0.9;
+pub(crate) const NEAR_CEILING: f64 = 0.9;
 
 /// Most labels whose neighbours are compared in a sentence for each pair.
 pub(super) const PAIRS_MAX: usize = 5;

@@ -187,6 +187,7 @@ pub fn result(model: Model, connections: u64) -> CaseResult {
         refused: false,
         interrupted: false,
         ceiling: None,
+        slo: Vec::new(),
         target_counters: Some(Counters {
             accepted: connections,
             live: connections,

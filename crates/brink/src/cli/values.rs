@@ -227,6 +227,16 @@ pub fn label(text: &str) -> Result<String, String> {
     }
 }
 
+/// Reads a share in percent, `3%` or `3`, as a ratio.
+pub fn percent(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).trim_end();
+    let plain = number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let share = number.parse::<f64>().ok().filter(|share| plain && (0.0..=100.0).contains(share));
+    share
+        .map(|share| share / 100.0)
+        .ok_or_else(|| format!("`{text}` is not a percentage: 0% to 100%, as in 3%"))
+}
+
 /// Reads a rate per second.
 pub fn rate(text: &str) -> Result<f64, String> {
     count_above_zero(text).map(|rate| rate as f64)

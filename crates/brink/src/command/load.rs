@@ -5,14 +5,16 @@ use std::sync::{Arc, Mutex};
 
 use brink_client::Stop;
 use brink_results::case::Case;
-use brink_results::schema::{CaseResult, Verdict};
+use brink_results::gate::{self, Gate, Judgement, Subject};
+use brink_results::schema::{CaseResult, Slo, Verdict};
 use brink_results::{answer, store};
 use brink_wire::value::format_count;
 
-use crate::cli::LoadArgs;
+use crate::cli::{Format, LoadArgs};
 use crate::command;
 use crate::ends::lock;
 use crate::exit::{Code, Failure};
+use crate::gate_file;
 use crate::progress::Progress;
 use crate::run::{self, News, NotRun, Settings};
 use crate::stderr;
@@ -21,8 +23,11 @@ use crate::{plan, signals};
 /// Loads one target and prints the result.
 ///
 /// # Errors
-/// By the contract of exit codes: 1 failed, 2 usage, 4 refused, 5 invalid, 130 and 143 stopped.
+/// By the contract of exit codes: 1 failed, 2 usage, 3 an `--slo` was breached, 4 refused, 5 invalid, 130 and 143
+/// stopped.
 pub fn run(args: &LoadArgs) -> Result<(), Failure> {
+    let slo: Vec<Gate> = args.slo.iter().map(|rule| Gate { case: None, rule: rule.clone() }).collect();
+    gate_file::check_without_baseline("--slo", &slo)?;
     let machine = command::machine()?;
     command::check_pinning(&args.at, &args.client, &machine)?;
     let case = plan::load(args, &machine)?;
@@ -46,9 +51,13 @@ pub fn run(args: &LoadArgs) -> Result<(), Failure> {
         }
     });
     lock(&progress).finish();
+    let mut judgements = Vec::new();
     let (mut result, failure) = match ran {
-        Ok(result) => {
-            let failure = verdict(&result, caught.code());
+        Ok(mut result) => {
+            judgements = judge(&slo, &mut result);
+            let breached = || command::compare::breach(&judgements).map(Failure::said);
+            let signal = caught.code();
+            let failure = signal.map(Failure::said).or_else(breached).or_else(|| verdict(&result, None));
             (result, failure)
         }
         Err(not_run) => {
@@ -62,7 +71,30 @@ pub fn run(args: &LoadArgs) -> Result<(), Failure> {
         write(out, &result)?;
     }
     command::print_result(args.format, &result, failure.as_ref(), answer::answer_one)?;
+    say(args.format, &judgements)?;
     failure.map_or(Ok(()), Err)
+}
+
+/// Holds a run against what was asked of it. That the run may not be valid has a code of its own.
+fn judge(slo: &[Gate], result: &mut CaseResult) -> Vec<Judgement> {
+    let baseline = Err("there is no baseline".to_owned());
+    let subject = Subject { name: result.case.name.clone(), runs: vec![&*result], baseline };
+    let judgements = gate::judge(slo, &[subject], true);
+    let outcome = |j: &Judgement| Slo { rule: j.rule.clone(), value: j.value, kept: j.is_kept };
+    result.slo = judgements.iter().map(outcome).collect();
+    judgements
+}
+
+/// Where stdout is one JSON object and nothing else, on stderr.
+fn say(format: Format, judgements: &[Judgement]) -> Result<(), Failure> {
+    for judgement in judgements {
+        let line = format!("slo {}: {}", judgement.rule, judgement.words());
+        match format {
+            Format::Text => command::print(&format!("{line}\n"))?,
+            Format::Json => stderr::say(&format!("brink: {line}")),
+        }
+    }
+    Ok(())
 }
 
 fn write(out: &Path, result: &CaseResult) -> Result<(), Failure> {

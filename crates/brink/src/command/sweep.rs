@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use brink_results::case::Case;
+use brink_results::comparison::{self, Side};
+use brink_results::gate::{self, Gate};
 use brink_results::schema::{CaseResult, Verdict};
 use brink_results::store::RunData;
 use brink_results::{answer, report, store};
@@ -13,6 +15,7 @@ use crate::case_process::{Asked, CaseRunner, Ran};
 use crate::cli::{Format, SweepArgs};
 use crate::command;
 use crate::exit::{Code, Failure};
+use crate::gate_file;
 use crate::preflight::{self, Surroundings};
 use crate::progress::Progress;
 use crate::run_folder::{RunFolder, Stopped};
@@ -23,6 +26,8 @@ use crate::stderr;
 /// # Errors
 /// By the contract of exit codes; the sweep goes on after a case that failed.
 pub fn run(args: &SweepArgs) -> Result<(), Failure> {
+    let gates = args.gate.as_deref().map(gate_file::read).transpose()?.unwrap_or_default();
+    gate_file::check_without_baseline("--gate", &gates)?;
     let begun = match &args.resume {
         Some(folder) => go_on(folder)?,
         None => begin(args)?,
@@ -39,7 +44,8 @@ pub fn run(args: &SweepArgs) -> Result<(), Failure> {
     if runner.caught().code().is_some() {
         stderr::say(&format!("brink: to go on where it was stopped: brink sweep --resume {}", out.display()));
     }
-    verdict(&run, runner.caught().code())
+    let breach = judge(args.format, &gates, &run)?;
+    verdict(&run, runner.caught().code(), breach)
 }
 
 /// A sweep that is about to run.
@@ -168,10 +174,26 @@ fn print(format: Format, run: &RunData) -> Result<(), Failure> {
     }
 }
 
-/// One code for many cases: the gravest.
-fn verdict(run: &RunData, signal: Option<Code>) -> Result<(), Failure> {
-    if let Some(signal) = signal {
-        return Err(Failure::said(signal));
+/// Holds every case against the gates. Where stdout is one JSON object and nothing else, what becomes of them is said on
+/// stderr.
+fn judge(format: Format, gates: &[Gate], run: &RunData) -> Result<Option<Code>, Failure> {
+    if gates.is_empty() {
+        return Ok(None);
+    }
+    let side = Side::new("", run.results.clone(), run.plan.as_ref(), Vec::new());
+    let judgements = gate::judge(gates, &side.subjects(), false);
+    let text = comparison::text(None, &judgements);
+    match format {
+        Format::Text => command::print(&format!("\n{text}"))?,
+        Format::Json => text.lines().for_each(|line| stderr::say(&format!("brink: {line}"))),
+    }
+    Ok(command::compare::breach(&judgements))
+}
+
+/// One code for many cases: the gravest, after a signal and a breached gate.
+fn verdict(run: &RunData, signal: Option<Code>, breach: Option<Code>) -> Result<(), Failure> {
+    if let Some(code) = signal.or(breach) {
+        return Err(Failure::said(code));
     }
     let of = |result: &CaseResult| match result.validity.verdict {
         Verdict::Valid => None,

@@ -9,7 +9,9 @@ fn every_config_is_planned() {
     let mut seen = 0;
     for entry in std::fs::read_dir(root().join("configs")).unwrap() {
         let path = entry.unwrap().path();
-        if path.extension().is_some_and(|extension| extension == "toml") {
+        // Gates are no sweep: `compare` reads them.
+        let is_gate = path.file_stem().is_some_and(|stem| stem == "gate");
+        if path.extension().is_some_and(|extension| extension == "toml") && !is_gate {
             let plan: Value = serde_json::from_str(&stdout(&["plan", path.to_str().unwrap()], 0)).unwrap();
             assert!(!plan["cases"].as_array().unwrap().is_empty(), "{}", path.display());
             seen += 1;

@@ -1,0 +1,150 @@
+//! `brink compare`: two runs side by side, and gates that a run must keep to. Reads result files only.
+
+use std::io::Read;
+use std::path::Path;
+
+use brink_results::comparison::{self, Comparison, Options, Side};
+use brink_results::gate::{self, Gate, Judgement};
+use brink_results::schema::{CaseResult, Plan};
+use brink_results::store;
+
+use crate::cli::{CompareArgs, CompareFormat};
+use crate::command;
+use crate::exit::{Code, Failure};
+use crate::gate_file;
+
+/// Stands for stdin.
+const STDIN: &str = "-";
+
+/// Compares, judges and prints.
+///
+/// # Errors
+/// By the contract of exit codes: 2 usage or nothing to compare, then 3 a gate was breached (or, where asked, something
+/// is worse), then 5 invalid results.
+pub fn run(args: &CompareArgs) -> Result<(), Failure> {
+    let gates = args.gate.as_deref().map(gate_file::read).transpose()?.unwrap_or_default();
+    match &args.candidate {
+        None => gates_alone(args, &gates),
+        Some(candidate) => {
+            if args.baseline.as_os_str() == STDIN && candidate.as_os_str() == STDIN {
+                return Err(Failure::usage(
+                    "-: stands for stdin, which is read once: name a file for one side",
+                ));
+            }
+            let (baseline, candidate) = (read(&args.baseline)?, read(candidate)?);
+            both(args, &gates, &baseline, &candidate)
+        }
+    }
+}
+
+/// One side: only what it must keep to.
+fn gates_alone(args: &CompareArgs, gates: &[Gate]) -> Result<(), Failure> {
+    if gates.is_empty() {
+        return Err(Failure::usage("compare: two runs are needed, or one and --gate FILE"));
+    }
+    if args.fail_on_worse {
+        return Err(Failure::usage("--fail-on-worse: needs a baseline and a candidate"));
+    }
+    gate_file::check_without_baseline("--gate", gates)?;
+    let side = read(&args.baseline)?;
+    let judgements = gate::judge(gates, &side.subjects(), args.allow_invalid);
+    print(args.format, None, &side, &judgements)?;
+    ended(breach(&judgements))
+}
+
+fn both(args: &CompareArgs, gates: &[Gate], baseline: &Side, candidate: &Side) -> Result<(), Failure> {
+    let options = Options {
+        threshold: args.threshold,
+        allow_invalid: args.allow_invalid,
+        as_is: args.as_is,
+        every_measure: args.all,
+    };
+    let made = comparison::compare(baseline, candidate, options);
+    if made.cases.is_empty() && made.invalid.is_empty() {
+        return Err(Failure::usage(nothing_alike(&made)));
+    }
+    let judgements = gate::judge(gates, &made.subjects(), args.allow_invalid);
+    print(args.format, Some(&made), candidate, &judgements)?;
+    let worse = (args.fail_on_worse && made.counts().worse > 0).then_some(Code::Breached);
+    let invalid = (!made.invalid.is_empty()).then_some(Code::Invalid);
+    ended(breach(&judgements).or(worse).or(invalid))
+}
+
+/// The code of breached gates.
+pub fn breach(judgements: &[Judgement]) -> Option<Code> {
+    judgements.iter().any(|judgement| !judgement.is_kept).then_some(Code::Breached)
+}
+
+fn ended(code: Option<Code>) -> Result<(), Failure> {
+    code.map_or(Ok(()), |code| Err(Failure::said(code)))
+}
+
+/// Why there is nothing to compare.
+fn nothing_alike(made: &Comparison) -> String {
+    let (a, b) = (&made.baseline.from, &made.candidate.from);
+    if let Some(other) = made.not_alike.first() {
+        let more = match made.not_alike.len() {
+            1 => String::new(),
+            count => format!(" (and {} more cases)", count - 1),
+        };
+        return format!(
+            "{a} and {b} ask different questions: {}: {}{more}; --as-is compares them all the same",
+            other.name.escape_debug(),
+            other.why
+        );
+    }
+    let some = |names: &[String]| match names {
+        [] => "none".to_owned(),
+        [first] => first.escape_debug().to_string(),
+        [first, rest @ ..] => format!("{} and {} more", first.escape_debug(), rest.len()),
+    };
+    format!(
+        "{a} and {b} have no case in common: the first has {}, the second {}",
+        some(&made.only_baseline),
+        some(&made.only_candidate)
+    )
+}
+
+/// A folder, a result file, or what `--format json` printed, from a file or from stdin.
+fn read(path: &Path) -> Result<Side, Failure> {
+    let from = path.display().to_string();
+    if path.is_dir() {
+        let run = store::read_run(path).map_err(|error| Failure::usage(error.to_string()))?;
+        return side(&from, run.results, run.plan.as_ref(), run.unreadable);
+    }
+    let text = if path.as_os_str() == STDIN {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).map(|_| text)
+    } else {
+        std::fs::read_to_string(path)
+    };
+    let text = text.map_err(|error| Failure::usage(format!("{from}: cannot be read: {error}")))?;
+    let (plan, results) =
+        store::parse_printed(&text).map_err(|problem| Failure::usage(format!("{from}: {problem}")))?;
+    side(&from, results, plan.as_ref(), Vec::new())
+}
+
+fn side(
+    from: &str,
+    results: Vec<CaseResult>,
+    plan: Option<&Plan>,
+    unreadable: Vec<String>,
+) -> Result<Side, Failure> {
+    if results.is_empty() {
+        return Err(Failure::usage(format!("{from}: holds no result")));
+    }
+    Ok(Side::new(from, results, plan, unreadable))
+}
+
+fn print(
+    format: CompareFormat,
+    made: Option<&Comparison>,
+    candidate: &Side,
+    judgements: &[Judgement],
+) -> Result<(), Failure> {
+    command::print(&match format {
+        CompareFormat::Text => comparison::text(made, judgements),
+        CompareFormat::Markdown => comparison::markdown(made, judgements),
+        CompareFormat::Json => format!("{}\n", comparison::json(made, candidate, judgements)),
+    })
+}
