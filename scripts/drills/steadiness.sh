@@ -56,7 +56,7 @@ if [[ $(id -u) == 0 && -e /sys/fs/cgroup/cpu/cpu.cfs_quota_us ]] && mkdir "$grou
     run 40 quota bash -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' "$group" \
         "$BRINK" load --model mio -c 100 -d 4s --warmup 1s --format json
     expect_rc quota 5
-    told quota 'that its control group may use'
+    told quota 'control group may use'
     check_json quota.out 'r["validity"]["verdict"] == "client_bound"
         and r["facts"]["client"]["cpu_quota"] == 0.05 == r["facts"]["target"]["cpu_quota"]' 'a quota'
 else
