@@ -139,7 +139,7 @@ quota() {
         echo 5000 >"$GROUP/cpu.cfs_quota_us"
     fi
     run 40 quota "${into[@]}" "$GROUP" "$BRINK" load --model mio -c 100 -d 4s --warmup 1s --format json
-    verdict quota 5 client_bound 'that its control group may use'
+    verdict quota 5 client_bound 'control group may use'
     check_json quota.out 'r["facts"]["client"]["cpu_quota"] == 0.05 == r["facts"]["target"]["cpu_quota"]' 'a quota'
 }
 

@@ -204,8 +204,10 @@ pub fn blocks(result: &CaseResult, cycle_s: f64) -> Option<Blocks> {
     Some(Blocks { counts, block_s, unsure_share: if usual > 0.0 { unsure / usual } else { 0.0 } })
 }
 
-/// The longest times without a reply between samples of the window, each with when it began, in seconds since the
-/// window did: `(began_s, length_s)`.
+/// The times without a reply in the window, each with when it began, in seconds since the window did:
+/// `(began_s, length_s)`. Seen as samples between which nothing was counted, to the distance of samples; or as one long
+/// gap between two, since whoever samples a target that stands still waits for it: then as long as the replies counted in
+/// it leave at the usual rate, if a request waited that long.
 #[must_use]
 pub fn silences(result: &CaseResult) -> Vec<(f64, f64)> {
     let Some((start, end)) = span(result) else { return Vec::new() };
@@ -213,7 +215,29 @@ pub fn silences(result: &CaseResult) -> Vec<(f64, f64)> {
         .filter_map(|s| Some((s.t_s - start, s.requests?)))
         .collect();
     let silent = known.chunk_by(|a, b| a.1 == b.1).filter(|same| same.len() > 1);
-    silent.map(|same| (same[0].0, same[same.len() - 1].0 - same[0].0)).collect()
+    let seen = silent.map(|same| (same[0].0, same[same.len() - 1].0 - same[0].0));
+    seen.chain(gaps_without_replies(result, &known)).collect()
+}
+
+/// See [`silences`]: what long gaps between samples hide.
+fn gaps_without_replies(result: &CaseResult, known: &[(f64, u64)]) -> Vec<(f64, f64)> {
+    let gaps: Vec<(f64, f64, f64)> = known
+        .windows(2)
+        .filter(|pair| pair[1].1 > pair[0].1)
+        .map(|pair| (pair[0].0, pair[1].0 - pair[0].0, (pair[1].1 - pair[0].1) as f64))
+        .collect();
+    let usual_s = median(&gaps.iter().map(|gap| gap.1).collect::<Vec<f64>>());
+    let per_s = median(&gaps.iter().filter(|gap| gap.1 > 0.0).map(|gap| gap.2 / gap.1).collect::<Vec<f64>>());
+    let (Some(usual_s), Some(per_s), Some(latency)) = (usual_s, per_s, &result.latency_ns) else {
+        return Vec::new();
+    };
+    let waited_s = latency.max as f64 / 1e9;
+    let hidden = |(began_s, gap_s, replies): (f64, f64, f64)| {
+        let silent_s = gap_s - replies / per_s;
+        let is_long = gap_s > 2.0 * usual_s && silent_s > gap_s / 2.0 && silent_s <= waited_s;
+        is_long.then_some((began_s, silent_s))
+    };
+    gaps.into_iter().filter_map(hidden).collect()
 }
 
 /// Fewest replies in each part that say anything about a drift of a tenth.

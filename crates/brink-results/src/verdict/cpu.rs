@@ -4,6 +4,7 @@
 //! Pure. Must not look at single samples: `window` does.
 
 use super::CLIENT_CPU_SHARE_MAX;
+use crate::case::Origin;
 use crate::schema::{CaseResult, EndFacts, MachineSample, Verdict};
 use crate::window;
 
@@ -38,6 +39,9 @@ pub(super) fn client_bound(result: &CaseResult) -> Option<String> {
              (cpu.max, cpu.cfs_quota_us)"
         ));
     }
+    if let Some(reason) = both_at_quota(result, used) {
+        return Some(reason);
+    }
     if may <= 0.0 || used < CLIENT_CPU_SHARE_MAX * may {
         return None;
     }
@@ -51,6 +55,23 @@ pub(super) fn client_bound(result: &CaseResult) -> Option<String> {
         format!(
             "the client used {used:.2} CPU seconds per second, other threads included; its {threads} threads of load \
              can use {may:.0} ({cpus} CPUs) and may have used it all"
+        )
+    })
+}
+
+/// Both ends share a quota and used it up. A target that brink started begins in the client's control group
+/// (fork(2)); with another quota it has moved.
+fn both_at_quota(result: &CaseResult, client: f64) -> Option<String> {
+    if !matches!(result.case.target.origin, Origin::Started | Origin::Command { .. }) {
+        return None;
+    }
+    let quota = result.facts.client.machine.cpu_quota.filter(|quota| *quota > 0.0)?;
+    let target = window::target_cpu_per_s(result)?;
+    let is_shared = result.facts.target.as_ref()?.machine.cpu_quota == Some(quota);
+    (is_shared && client + target >= CLIENT_CPU_SHARE_MAX * quota).then(|| {
+        format!(
+            "the client used {client:.2} and the target {target:.2} CPU seconds per second of the {quota:.2} that their \
+             control group may use together (cpu.max, cpu.cfs_quota_us)"
         )
     })
 }

@@ -147,7 +147,7 @@ fn stalls(result: &CaseResult, cycle_s: f64) -> Vec<(Verdict, String)> {
     let Some(longest) = stalls.iter().max_by(|a, b| a.1.total_cmp(&b.1)) else { return Vec::new() };
     let total_s: f64 = stalls.iter().map(|stall| stall.1).sum();
     let mut text = format!(
-        "no reply came for at least {}, from {} into the window on: the target or the machine stalled",
+        "no reply came for about {}, from {} into the window on: the target or the machine stalled",
         seconds(longest.1),
         seconds(longest.0)
     );

@@ -99,7 +99,7 @@ fn what_swings_is_unsteady_and_scatter_of_chance_is_not() {
 fn a_stall_is_named_with_when_it_was() {
     let stalls =
         |at: f64, length: f64| closed(move |t| if t >= at && t < at + length { 0.0 } else { 9_800.0 });
-    check(&stalls(1.5, 0.7), Verdict::Unsteady, "no reply came for at least 400 ms, from 1.67 s");
+    check(&stalls(1.5, 0.7), Verdict::Unsteady, "no reply came for about 400 ms, from 1.67 s");
     let in_a_long_window = |length: f64| {
         let mut made = stalls(1.5, length);
         made.requests.window_s = 40.0;
@@ -107,12 +107,26 @@ fn a_stall_is_named_with_when_it_was() {
     };
     // The rate of a window of 40 s is not moved by it.
     let reasons = judged(&in_a_long_window(0.7)).reasons.join("\n");
-    assert!(reasons.contains("no reply came for at least 400 ms"), "{reasons}");
+    assert!(reasons.contains("no reply came for about 400 ms"), "{reasons}");
     check(
         &closed(|t| if (t * 2.0) as i64 % 2 == 0 { 0.0 } else { 9_800.0 }),
         Verdict::Unsteady,
         "such times",
     );
+}
+
+/// Who samples a target that stands still waits for it.
+#[test]
+fn a_stall_that_the_samples_waited_for_is_told_too() {
+    let mut made = closed(|t| if (1.5..2.5).contains(&t) { 0.0 } else { 9_800.0 });
+    made.usage.client.retain(|s| !(5.6..6.5).contains(&s.t_s));
+    made.latency_ns.as_mut().unwrap().max = 1_010_000_000;
+    check(&made, Verdict::Unsteady, "no reply came for about 1 s, from 1.47 s into the window on");
+    // A sampler that was late by itself is no stall.
+    let mut late = closed(|_| 9_800.0);
+    late.usage.client.retain(|s| !(5.6..6.5).contains(&s.t_s));
+    late.latency_ns.as_mut().unwrap().max = 1_010_000_000;
+    check(&late, Verdict::Valid, "");
 }
 
 /// 10,000 connections at a delay of 1 s, in step or spread over it: the rate swings with the cycle, or does not.

@@ -390,6 +390,14 @@ fn a_quota_is_an_allowance() {
         judged(&made)
     };
     assert_eq!(quota(1.5, 1.5), Validity { verdict: Verdict::Valid, reasons: Vec::new() });
+    // Started by brink, so in the same group: 0.25 and 0.375 of 0.65.
+    let shared = quota(0.65, 0.65);
+    assert_eq!(shared.verdict, Verdict::ClientBound, "{shared:?}");
+    assert!(
+        shared.reasons[0].contains("of the 0.65 that their control group may use together"),
+        "{shared:?}"
+    );
+    assert_eq!(quota(0.65, 0.64).verdict, Verdict::Valid, "another group");
     let finding = quota(1.5, 0.4);
     assert_eq!(finding.verdict, Verdict::Valid, "it is what was measured");
     assert!(finding.reasons[0].contains("the target was at its CPU quota: it used 0.38"), "{finding:?}");
