@@ -30,11 +30,24 @@ clean() {
     verdict clean 0 valid
 }
 
-# Its one CPU is in use all the time: two processes of the target can take more.
+# A control group with so much of a CPU, in hundredths; its folder is in GROUP.
+cpu_group() { # NAME HUNDREDTHS
+    make_group cpu "$1"
+    if [[ -e $GROUP/cpu.max ]]; then
+        echo "$(($2 * 1000)) 100000" >"$GROUP/cpu.max"
+    else
+        echo 100000 >"$GROUP/cpu.cfs_period_us"
+        echo $(($2 * 1000)) >"$GROUP/cpu.cfs_quota_us"
+    fi
+}
+
+# It uses all that it may, while the target has CPU time to spare.
 client_cpu() {
-    load client_cpu -c 64 -d 2s --model mio --target-processes 2 --payload 16KiB --cpus "$of_client"
-    [[ $RC != 0 ]] || load client_cpu -c 64 -d 2s --model mio --target-processes 2 --payload 16KiB --cpus "$of_client"
-    verdict client_cpu 5 client_bound 'CPU seconds per second'
+    a_target roomy -- --model mio
+    cpu_group client 20
+    run 25 client_cpu "${into[@]}" "$GROUP" "$BRINK" load "${AT[@]}" -c 64 -d 3s --format json
+    verdict client_cpu 5 client_bound 'control group may use'
+    end_target
 }
 
 # Requests that went out late although a connection was idle: the client itself stood still for a while.
@@ -131,13 +144,7 @@ others() {
 
 # A control group that gives both ends a twentieth of a CPU.
 quota() {
-    make_group cpu quota
-    if [[ -e $GROUP/cpu.max ]]; then
-        echo "5000 100000" >"$GROUP/cpu.max"
-    else
-        echo 100000 >"$GROUP/cpu.cfs_period_us"
-        echo 5000 >"$GROUP/cpu.cfs_quota_us"
-    fi
+    cpu_group quota 5
     run 40 quota "${into[@]}" "$GROUP" "$BRINK" load --model mio -c 100 -d 4s --warmup 1s --format json
     verdict quota 5 client_bound 'control group may use'
     check_json quota.out 'r["facts"]["client"]["cpu_quota"] == 0.05 == r["facts"]["target"]["cpu_quota"]' 'a quota'
