@@ -7,6 +7,7 @@ pub mod answer;
 pub mod case;
 pub mod charts;
 pub mod hdr;
+pub mod hdr_log;
 pub mod memory;
 pub mod report;
 pub mod schema;

@@ -187,6 +187,20 @@ pub struct SpeakArgs {
     pub expect: Option<String>,
 }
 
+/// Who follows a run while it goes on.
+#[derive(Debug, Args)]
+pub struct FollowArgs {
+    /// Show no progress
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Write what is seen while it runs, one JSON object a line; - is stdout, and the answer then goes to stderr
+    #[arg(long, value_name = "FILE")]
+    pub ndjson: Option<PathBuf>,
+    /// Serve /metrics for Prometheus while it runs; port 0 takes a free one. Not on loopback it needs --token
+    #[arg(long, value_name = "ADDR", value_parser = socket_address)]
+    pub metrics: Option<SocketAddr>,
+}
+
 /// `brink load`
 #[derive(Debug, Args)]
 pub struct LoadArgs {
@@ -241,6 +255,12 @@ pub struct LoadArgs {
     /// Run even if a limit is known to be in the way, to see what happens there
     #[arg(long)]
     pub no_preflight: bool,
+    /// Who follows it.
+    #[command(flatten)]
+    pub follow: FollowArgs,
+    /// Write latencies as a HdrHistogram log, a line per case and repeat
+    #[arg(long, value_name = "FILE")]
+    pub hdr_log: Option<PathBuf>,
     /// What to print on stdout
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
@@ -284,6 +304,9 @@ pub struct CeilingArgs {
     /// A connect or a reply that takes longer than this has failed
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration_above_zero)]
     pub timeout: Duration,
+    /// Who follows it.
+    #[command(flatten)]
+    pub follow: FollowArgs,
     /// What to print on stdout: text, or json (one object, the result)
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
@@ -303,6 +326,15 @@ pub struct SweepArgs {
     /// Run cases even if a limit is known to be in the way
     #[arg(long)]
     pub no_preflight: bool,
+    /// Who follows it.
+    #[command(flatten)]
+    pub follow: FollowArgs,
+    /// Secret that --metrics asks for
+    #[arg(long, env = "BRINK_TOKEN", hide_env_values = true, value_parser = token)]
+    pub token: Option<String>,
+    /// Write latencies as a HdrHistogram log, a line per case and repeat
+    #[arg(long, value_name = "FILE")]
+    pub hdr_log: Option<PathBuf>,
     /// What to print on stdout: text, or json (one object: the plan and all results)
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
@@ -329,6 +361,9 @@ pub struct ReportArgs {
     /// Also write each plot as a stand-alone SVG into this folder
     #[arg(long, value_name = "DIR")]
     pub svg: Option<PathBuf>,
+    /// Also write the latencies as a HdrHistogram log, a line per case and repeat
+    #[arg(long, value_name = "FILE")]
+    pub hdr_log: Option<PathBuf>,
 }
 
 /// `brink limits`

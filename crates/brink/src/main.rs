@@ -4,15 +4,20 @@
 #![forbid(unsafe_code)]
 
 mod assemble;
+mod audience;
 mod case_process;
 mod ceiling;
 mod cli;
 mod command;
 mod ends;
 mod exit;
+mod hdr_file;
 mod location;
+mod metrics;
+mod ndjson;
 mod nearest;
 mod options;
+mod outbox;
 mod plan;
 mod preflight;
 mod progress;

@@ -4,6 +4,7 @@
 mod answers;
 mod drawn;
 mod fixtures;
+mod hdr_logs;
 mod stored;
 mod verdicts;
 mod workload_verdicts;

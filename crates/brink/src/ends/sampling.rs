@@ -29,14 +29,15 @@ pub struct Sampling {
 }
 
 impl Sampling {
-    /// Begins. `on_look` is called with each sample and the name of the phase.
+    /// Begins. `on_look` is called with each sample, the name of the phase, and the phases that began since the sample
+    /// before.
     ///
     /// # Errors
     /// When the thread cannot be made, pthread_create(3).
     pub fn start(
         ends: Arc<Mutex<Ends>>,
         per_s: f64,
-        mut on_look: impl FnMut(&Look, &str) + Send + 'static,
+        mut on_look: impl FnMut(&Look, &str, &[PhaseMark]) + Send + 'static,
     ) -> std::io::Result<Self> {
         let began = lock(&ends).began();
         let usage = Arc::new(Mutex::new(Usage::default()));
@@ -45,14 +46,19 @@ impl Sampling {
         let interval = Duration::from_secs_f64(1.0 / per_s);
         let thread = std::thread::Builder::new().name("sampling".to_owned()).spawn(move || {
             let mut due = Instant::now() + interval;
+            let mut marks_told = 0;
             loop {
-                let look = lock(&at).look();
-                let phase = {
+                let look = lock(&at).sample();
+                let (phase, marks) = {
                     let mut usage = lock(&to);
                     add(&mut usage, &look);
-                    usage.phases.last().map_or_else(|| "start".to_owned(), |mark| mark.name.clone())
+                    let marks = usage.phases[marks_told..].to_vec();
+                    marks_told = usage.phases.len();
+                    let phase =
+                        usage.phases.last().map_or_else(|| "start".to_owned(), |mark| mark.name.clone());
+                    (phase, marks)
                 };
-                on_look(&look, &phase);
+                on_look(&look, &phase, &marks);
                 let wait = due.saturating_duration_since(Instant::now());
                 match errand.recv_timeout(wait) {
                     // Out of turn: the next one in turn stays due when it was.

@@ -7,6 +7,7 @@ mod bad_input;
 mod by_hand;
 mod ceiling;
 mod configs;
+mod follow;
 mod limits;
 mod processes;
 mod program;
