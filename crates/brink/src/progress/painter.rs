@@ -56,22 +56,20 @@ impl Painter {
         size: Size,
         to: &mut impl Write,
     ) -> io::Result<()> {
-        let mut out = String::new();
+        // One row is the cursor's.
+        let fitting = &lines[..lines.len().min(size.rows.saturating_sub(1))];
         let rows = self.rows(size.columns);
-        if rows > 0 {
-            out.push_str(&format!("\u{1b}[{rows}A"));
-        }
+        let mut out = up(rows);
         out.push('\r');
-        if !said.is_empty() {
-            // Nothing of what was drawn may be left beside a shorter line.
-            out.push_str("\u{1b}[J");
+        if !said.is_empty() || fitting.len() != rows {
+            // Row by row: what is cleared from the top of its screen on tmux keeps, above it.
+            out.push_str(&"\u{1b}[2K\r\n".repeat(rows));
+            out.push_str(&up(rows));
         }
         for line in said {
             out.push_str(line);
             out.push_str("\u{1b}[K\r\n");
         }
-        // One row is the cursor's.
-        let fitting = &lines[..lines.len().min(size.rows.saturating_sub(1))];
         for line in fitting {
             out.push_str(line);
             out.push_str("\u{1b}[K\r\n");
@@ -89,6 +87,11 @@ impl Painter {
     }
 }
 
+/// To so many rows above.
+fn up(rows: usize) -> String {
+    if rows == 0 { String::new() } else { format!("\u{1b}[{rows}A") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,10 +107,11 @@ mod tests {
     fn what_was_drawn_is_drawn_over_and_nothing_is_left() {
         let mut painter = Painter::new(false);
         assert_eq!(drawn(&mut painter, &[], &["ab", "c"], 80), "\rab\u{1b}[K\r\nc\u{1b}[K\r\n\u{1b}[J");
-        assert!(
-            drawn(&mut painter, &["said"], &["d"], 80).starts_with("\u{1b}[2A\r\u{1b}[Jsaid\u{1b}[K\r\nd")
-        );
-        assert_eq!(drawn(&mut painter, &[], &[], 80), "\u{1b}[1A\r\u{1b}[J");
+        let over = drawn(&mut painter, &["said"], &["d"], 80);
+        let cleared = "\u{1b}[2A\r\u{1b}[2K\r\n\u{1b}[2K\r\n\u{1b}[2A";
+        assert!(over.starts_with(&format!("{cleared}said\u{1b}[K\r\nd")), "{over:?}");
+        assert_eq!(drawn(&mut painter, &[], &["e"], 80), "\u{1b}[1A\re\u{1b}[K\r\n\u{1b}[J");
+        assert_eq!(drawn(&mut painter, &[], &[], 80), "\u{1b}[1A\r\u{1b}[2K\r\n\u{1b}[1A\u{1b}[J");
         assert_eq!(drawn(&mut painter, &[], &[], 80), "\r\u{1b}[J");
     }
 

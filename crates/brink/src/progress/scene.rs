@@ -55,7 +55,8 @@ impl Scene {
             None => lines.push(format!("{} starting", self.name)),
             Some(snapshot) => {
                 lines.push(format!("{} {}", self.name, connections(snapshot)));
-                lines.push(format!("  {}; {}", requests(snapshot), memory(snapshot)));
+                lines.push(format!("  {}", requests(snapshot)));
+                lines.push(format!("  {}", memory(snapshot)));
                 lines.extend(causes(&snapshot.failures).map(|causes| format!("  errors: {causes}")));
             }
         }
@@ -196,7 +197,7 @@ mod tests {
         assert_eq!(
             scene().line(),
             "[3/12] threads-c10000-r1 window: 9,990 of 10,000 connections, 17 connects/s, 10 failed, 9,812 \
-             requests/s, p99 1.23 ms, client 1.00 MiB, 1 thread; target ?, target accept EMFILE 12, accept ETIMEDOUT 2, \
+             requests/s, p99 1.23 ms, client 1 MiB, 1 thread; target ?, target accept EMFILE 12, accept ETIMEDOUT 2, \
              about 3 min left"
         );
     }
@@ -209,7 +210,8 @@ mod tests {
             [
                 "[======>                 ] 3/12 cases, 1:05, about 3 min left",
                 "threads-c10000-r1 window: 9,990 of 10,000 connections, 17 connects/s, 10 failed",
-                "  9,812 requests/s, p99 1.23 ms; client 1.00 MiB, 1 thread; target ?",
+                "  9,812 requests/s, p99 1.23 ms",
+                "  client 1 MiB, 1 thread; target ?",
                 "  errors: target accept EMFILE 12, accept ETIMEDOUT 2",
             ]
         );

@@ -122,8 +122,13 @@ impl Watch {
         mut onlooker: impl Onlooker,
     ) -> impl FnMut(&Look, &str, &[PhaseMark]) + Send + 'static {
         let (witness, ends) = (Arc::clone(&self.witness), Arc::clone(&self.ends));
-        let mut telling =
-            Telling { requested, live: Arc::clone(&live), last: None, failures: Failures::default() };
+        let mut telling = Telling {
+            requested,
+            live: Arc::clone(&live),
+            last: None,
+            lost: 0,
+            failures: Failures::default(),
+        };
         move |look, phase, marks| {
             let now = live.snapshot();
             let is_new = lock(&witness).look(look, now.failed);
@@ -198,6 +203,8 @@ struct Telling {
     live: Arc<LiveCounters>,
     /// When the one before was made, connections opened by then, and requests answered.
     last: Option<(f64, u64, u64)>,
+    /// Lost before the connections were closed.
+    lost: u64,
     failures: Failures,
 }
 
@@ -212,6 +219,9 @@ impl Telling {
             }
             _ => (0.0, 0.0),
         };
+        if !matches!(phase, "close" | "release") {
+            self.lost = now.opened.saturating_sub(now.live);
+        }
         let target = look.target.as_ref();
         Snapshot {
             phase: phase.to_owned(),
@@ -220,7 +230,7 @@ impl Telling {
             attempted: now.attempted,
             opened: now.opened,
             live: now.live,
-            lost: now.opened.saturating_sub(now.live),
+            lost: self.lost,
             failed: now.failed,
             connects_per_s,
             requests: now.completed,

@@ -160,8 +160,11 @@ fn has_window(text: &str) -> bool {
 #[test]
 fn metrics_are_served_while_it_runs_on_both_ends() {
     let target = Target::start(&["--model", "mio", "--delay", "5ms"]);
-    let at = ["load", "--target", target.address(), "--metrics", "127.0.0.1:0"];
-    let args: Vec<_> = at.into_iter().chain(["-c", "7", "-d", "60s", "--warmup", "0s"]).collect();
+    let at = ["load", "--target", target.address(), "--control", target.control()];
+    let args: Vec<_> = at
+        .into_iter()
+        .chain(["-c", "7", "-d", "60s", "--warmup", "0s", "--metrics", "127.0.0.1:0"])
+        .collect();
     let (_load, address) = serving(&args);
     let mut text = String::new();
     within_ten_seconds("a window in the metrics", || {
@@ -170,8 +173,8 @@ fn metrics_are_served_while_it_runs_on_both_ends() {
         has_window(&text)
     });
     for line in [
-        "brink_client_connections{case=\"load\",repeat=\"1\",state=\"open\"} 7",
-        "brink_client_target_process_connections{case=\"load\",repeat=\"1\"} 7",
+        "brink_client_connections{case=\"target-c7\",repeat=\"1\",state=\"open\"} 7",
+        "brink_client_target_process_connections{case=\"target-c7\",repeat=\"1\"} 7",
     ] {
         assert!(text.contains(&format!("\n{line}\n")), "{line} in\n{text}");
     }
@@ -205,6 +208,6 @@ fn of_a_sweep_metrics_are_labelled_with_the_case_and_elsewhere_they_need_the_tok
 fn progress_goes_to_stderr_unless_it_is_quiet() {
     let smoke = SHORT.iter().copied().filter(|flag| *flag != "-q").collect::<Vec<_>>();
     let stderr = said(&smoke);
-    assert!(stderr.contains("[1/1] load ") && stderr.contains(" requests/s"), "{stderr}");
+    assert!(stderr.contains("[1/1] mio-c5 ") && stderr.contains(" requests/s"), "{stderr}");
     assert!(!said(&SHORT).contains("[1/1]"));
 }
