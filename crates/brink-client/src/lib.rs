@@ -21,7 +21,7 @@ mod stop;
 
 pub use conduct::{Observer, Phase, run};
 pub use engines::{ENGINES, Engine, Threads, find};
-pub use live::{LiveCounters, LiveSnapshot};
+pub use live::{Latencies, LatencyGauge, LiveCounters, LiveFailures, LiveSnapshot, bounds_ns};
 pub use options::{Arrivals, Close, GiveUp, HttpRequest, LoadOptions, Protocol, Workload};
 pub use probe::{Probe, ProbeError, probe};
 pub use protocol::Reply;

@@ -1,8 +1,19 @@
-//! Counters that a progress line reads while a run goes on: one cache line group per worker, summed on read.
+//! Counters that a progress line reads while a run goes on: cache lines of its own for each worker, summed on read.
 //!
 //! Must not be where results come from: those are the workers' samples.
 
+mod failures;
+mod latency;
+
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+pub use self::failures::LiveFailures;
+pub(crate) use self::failures::{count_in, merge};
+pub(crate) use self::latency::LatencyTable;
+pub use self::latency::{Latencies, LatencyGauge, bounds_ns};
+
+use crate::samples::FailureCount;
 
 /// What one worker counts. Only that worker writes, so that a count is a load and a store, without a locked
 /// instruction. 128 bytes apart: x86 prefetches lines in pairs.
@@ -15,6 +26,9 @@ pub struct Shard {
     live: AtomicU64,
     in_flight: AtomicU64,
     completed: AtomicU64,
+    /// How long requests took: the tables of this worker, which it makes itself.
+    latencies: OnceLock<Arc<[LatencyTable]>>,
+    failures: Arc<LiveFailures>,
 }
 
 /// Sums over all workers at about one instant.
@@ -60,6 +74,30 @@ impl LiveCounters {
         })
     }
 
+    /// How long the requests took that were answered since the gauge's last look, warm-up included, and also those
+    /// answered with a status that is a failure. From where the clock of a request starts, see
+    /// [`Workload`](crate::Workload).
+    pub fn latencies(&self, gauge: &mut LatencyGauge) -> Latencies {
+        gauge.since(
+            self.shards.iter().filter_map(|shard| shard.latencies.get()).flat_map(|tables| tables.iter()),
+        )
+    }
+
+    /// How many failures there were: [`failures`](Self::failures) says the same as before where this does. Takes no
+    /// lock.
+    #[must_use]
+    pub fn failures_in_all(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.failures.in_all()).sum()
+    }
+
+    /// What failed so far, by phase and errno, slow connects included.
+    #[must_use]
+    pub fn failures(&self) -> Vec<FailureCount> {
+        let mut sum = Vec::new();
+        self.shards.iter().for_each(|shard| shard.failures.add_to(&mut sum));
+        sum
+    }
+
     pub(crate) fn shards(&self) -> &[Shard] {
         &self.shards
     }
@@ -69,6 +107,16 @@ impl Shard {
     #[cfg(test)]
     pub(crate) fn completed(&self) -> u64 {
         self.completed.load(Ordering::Relaxed)
+    }
+
+    /// Makes so many latency tables for this worker: once, on its own thread, so that they are near it.
+    pub(crate) fn make_latencies(&self, tables: usize) -> Arc<[LatencyTable]> {
+        Arc::clone(self.latencies.get_or_init(|| LatencyTable::several(tables).into()))
+    }
+
+    /// Where this worker counts what fails.
+    pub(crate) fn failures(&self) -> Arc<LiveFailures> {
+        Arc::clone(&self.failures)
     }
 
     /// Takes over what an engine counted elsewhere for this worker.

@@ -3,10 +3,12 @@
 //! Must not be shared while it is written: each worker owns its own, and they are merged once, at the end.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use crate::live::{self, LiveFailures};
 use crate::protocol::Reply;
 use crate::stage::Schedule;
 
@@ -113,6 +115,8 @@ pub struct WorkerSamples {
     pub last_reply_ns: u64,
     /// What failed, by phase and errno.
     pub failures: Vec<FailureCount>,
+    /// Who is told of failures while the run goes on.
+    told: Option<Arc<LiveFailures>>,
 }
 
 /// When a request happened, in nanoseconds since the run began.
@@ -157,7 +161,16 @@ impl WorkerSamples {
             completed_in_window: 0,
             last_reply_ns: 0,
             failures: Vec::new(),
+            told: None,
         })
+    }
+
+    /// [`new`](Self::new), where failures are told of as they are counted.
+    ///
+    /// # Errors
+    /// Those of [`new`](Self::new).
+    pub(crate) fn telling(failures: Arc<LiveFailures>) -> io::Result<Self> {
+        Ok(Self { told: Some(failures), ..Self::new()? })
     }
 
     /// Counts a reply that came in time. `asked_ns`: the wait that was asked, if it is known. Returns a failure to
@@ -202,17 +215,9 @@ impl WorkerSamples {
 
     /// Counts one failure, `after` the run's begin, with `live` connections open in the whole run.
     pub fn failure(&mut self, phase: &'static str, errno: &str, live: u64, after: Duration) {
-        let known =
-            self.failures.iter_mut().find(|known| (known.phase, known.errno.as_str()) == (phase, errno));
-        match known {
-            Some(known) => known.count += 1,
-            None => self.failures.push(FailureCount {
-                phase,
-                errno: errno.to_owned(),
-                count: 1,
-                first_at_connections: live,
-                first_after: after,
-            }),
+        live::count_in(&mut self.failures, phase, errno, live, after);
+        if let Some(told) = &self.told {
+            told.count(phase, errno, live, after);
         }
     }
 
@@ -237,21 +242,7 @@ impl WorkerSamples {
         self.requests_abandoned += other.requests_abandoned;
         self.heartbeats_skipped += other.heartbeats_skipped;
         self.completed_in_window += other.completed_in_window;
-        for failure in &other.failures {
-            let same = |known: &&mut FailureCount| {
-                (known.phase, known.errno.as_str()) == (failure.phase, failure.errno.as_str())
-            };
-            match self.failures.iter_mut().find(same) {
-                Some(known) => {
-                    known.count += failure.count;
-                    if failure.first_after < known.first_after {
-                        known.first_after = failure.first_after;
-                        known.first_at_connections = failure.first_at_connections;
-                    }
-                }
-                None => self.failures.push(failure.clone()),
-            }
-        }
+        live::merge(&mut self.failures, &other.failures);
         for (sum, part) in [
             (&mut self.connect_latency, &other.connect_latency),
             (&mut self.latency, &other.latency),

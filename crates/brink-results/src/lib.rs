@@ -9,6 +9,7 @@ pub mod charts;
 pub mod comparison;
 pub mod gate;
 pub mod hdr;
+pub mod hdr_log;
 pub mod measures;
 pub mod memory;
 pub mod repeats;

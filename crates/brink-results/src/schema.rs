@@ -292,6 +292,10 @@ pub struct EndSample {
     /// Requests sent and not yet answered; only of the client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_flight: Option<u64>,
+    /// Of the requests answered since the sample before, the 99th percentile of latency in nanoseconds, warm-up
+    /// included, to within the width of a coarse bucket (3.1%). Only of the client; none where nothing was answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_p99_ns: Option<u64>,
     /// The processes one by one, where there are several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub workers: Vec<brink_wire::control::ProcessUsage>,

@@ -91,8 +91,25 @@ impl ControlPlane {
     /// # Errors
     /// If a thread or the runtime's descriptors cannot be had.
     pub fn start(self, answers: Arc<dyn Answers>, token: Option<String>, stop: &Stop) -> io::Result<Running> {
-        let may_block = answers.may_block();
-        let desk = Arc::new(Desk::new(answers, token, stop));
+        self.serve(Desk::new(answers, token, stop))
+    }
+
+    /// Begins to serve, on a thread of its own, nothing but `/metrics`, made anew for each who asks by `metrics`, which
+    /// must not block. For a program that is no target.
+    ///
+    /// # Errors
+    /// If a thread or the runtime's descriptors cannot be had.
+    pub fn start_metrics(
+        self,
+        metrics: impl Fn() -> String + Send + Sync + 'static,
+        token: Option<String>,
+    ) -> io::Result<Running> {
+        self.serve(Desk::of_metrics(Box::new(metrics), token))
+    }
+
+    fn serve(self, desk: Desk) -> io::Result<Running> {
+        let may_block = desk.may_block();
+        let desk = Arc::new(desk);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .max_blocking_threads(1)
             .thread_keep_alive(KEEP_ALIVE)

@@ -6,6 +6,7 @@
 pub mod control;
 pub mod delay;
 pub mod escape;
+pub mod exposition;
 pub mod frame;
 pub mod frame_buffer;
 pub mod http_reply;

@@ -156,7 +156,7 @@ impl CaseRunner {
                 if let Ok(snapshot) = serde_json::from_str::<Snapshot>(&line) {
                     vigil.counted.lives();
                     on_snapshot(&snapshot);
-                    told.snapshots.push(snapshot);
+                    told.snapshots.push(snapshot.in_short());
                 // A result has all that a preamble has.
                 } else if let Ok(result) = serde_json::from_str::<CaseResult>(&line) {
                     told.result = Some(Box::new(result));

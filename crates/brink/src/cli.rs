@@ -190,6 +190,20 @@ pub struct SpeakArgs {
     pub expect: Option<String>,
 }
 
+/// Who follows a run while it goes on.
+#[derive(Debug, Args)]
+pub struct FollowArgs {
+    /// Show no progress
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Write what is seen while it runs, one JSON object a line; - is stdout, and the answer then goes to stderr
+    #[arg(long, value_name = "FILE")]
+    pub ndjson: Option<PathBuf>,
+    /// Serve /metrics for Prometheus while it runs; port 0 takes a free one. Not on loopback it needs --token
+    #[arg(long, value_name = "ADDR", value_parser = socket_address)]
+    pub metrics: Option<SocketAddr>,
+}
+
 /// `brink load`
 #[derive(Debug, Args)]
 pub struct LoadArgs {
@@ -247,6 +261,12 @@ pub struct LoadArgs {
     /// What the run must keep to, as in 'p99 < 5ms'; repeat it for more. Exit code 3 where it does not
     #[arg(long, value_name = "RULE", value_parser = crate::gate_file::rule)]
     pub slo: Vec<Rule>,
+    /// Who follows it.
+    #[command(flatten)]
+    pub follow: FollowArgs,
+    /// Write latencies as a HdrHistogram log, a line per case and repeat
+    #[arg(long, value_name = "FILE")]
+    pub hdr_log: Option<PathBuf>,
     /// What to print on stdout
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
@@ -290,6 +310,9 @@ pub struct CeilingArgs {
     /// A connect or a reply that takes longer than this has failed
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration_above_zero)]
     pub timeout: Duration,
+    /// Who follows it.
+    #[command(flatten)]
+    pub follow: FollowArgs,
     /// What to print on stdout: text, or json (one object, the result)
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
@@ -317,6 +340,15 @@ pub struct SweepArgs {
     /// File of rules that every case must keep to, as in configs/gate.toml. Exit code 3 where one does not
     #[arg(long, value_name = "FILE")]
     pub gate: Option<PathBuf>,
+    /// Who follows it.
+    #[command(flatten)]
+    pub follow: FollowArgs,
+    /// Secret that --metrics asks for
+    #[arg(long, env = "BRINK_TOKEN", hide_env_values = true, value_parser = token)]
+    pub token: Option<String>,
+    /// Write latencies as a HdrHistogram log, a line per case and repeat
+    #[arg(long, value_name = "FILE")]
+    pub hdr_log: Option<PathBuf>,
     /// What to print on stdout: text, or json (one object: the plan and all results)
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
@@ -386,6 +418,9 @@ pub struct ReportArgs {
     /// Also write each plot as a stand-alone SVG into this folder
     #[arg(long, value_name = "DIR")]
     pub svg: Option<PathBuf>,
+    /// Also write the latencies as a HdrHistogram log, a line per case and repeat
+    #[arg(long, value_name = "FILE")]
+    pub hdr_log: Option<PathBuf>,
 }
 
 /// `brink limits`

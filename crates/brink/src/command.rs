@@ -20,8 +20,9 @@ use brink_results::store;
 use brink_results::store::RunDirError;
 use brink_wire::value::{format_count, format_duration};
 
-use crate::cli::{ClientArgs, Cpus, Format, WhereArgs};
+use crate::cli::{ClientArgs, Cpus, FollowArgs, Format, WhereArgs};
 use crate::exit::{Code, Failure};
+use crate::metrics;
 use crate::plan::Machine;
 use crate::reach::Permission;
 use crate::stderr;
@@ -39,6 +40,18 @@ pub fn print(text: &str) -> Result<(), Failure> {
         }
         Ok(()) | Err(_) => Ok(()),
     }
+}
+
+/// Prints an answer in words: on stdout, unless `--ndjson -` has that.
+///
+/// # Errors
+/// Those of [`print`].
+pub fn print_words(follow: &FollowArgs, text: &str) -> Result<(), Failure> {
+    if follow.ndjson.as_deref().is_some_and(|path| path.as_os_str() == "-") {
+        stderr::say(text.trim_end());
+        return Ok(());
+    }
+    print(text)
 }
 
 /// Reads a sweep file.
@@ -92,13 +105,17 @@ pub fn check_pinning(at: &WhereArgs, client: &ClientArgs, machine: &Machine) -> 
 ///
 /// # Errors
 /// A usage failure for a secret that nobody asks for.
-pub fn permission(at: &WhereArgs, case: &Case) -> Result<Permission, Failure> {
+pub fn permission(at: &WhereArgs, case: &Case, follow: &FollowArgs) -> Result<Permission, Failure> {
     let token_was_typed = at.token.is_some() && std::env::var_os("BRINK_TOKEN").is_none();
-    if token_was_typed && !matches!(case.target.origin, Origin::Address { .. }) {
+    let is_for_metrics = follow.metrics.is_some_and(|address| !metrics::is_open(address));
+    let has_address = matches!(case.target.origin, Origin::Address { .. });
+    if token_was_typed && !has_address && !is_for_metrics {
         return Err(Failure::usage(
             "--token: only with a server that runs already: name it with --target or a URL",
         ));
     }
+    // A secret of the metrics is none of a target that is started here.
+    let token_was_typed = token_was_typed && has_address;
     Ok(Permission { token: at.token.clone(), token_was_typed, external: at.external })
 }
 
@@ -169,6 +186,7 @@ pub fn is_interrupted(result: &CaseResult, signal: Option<Code>) -> bool {
 /// Those of [`print`].
 pub fn print_result(
     format: Format,
+    follow: &FollowArgs,
     result: &CaseResult,
     failure: Option<&Failure>,
     words: fn(&CaseResult) -> String,
@@ -180,7 +198,7 @@ pub fn print_result(
         }
         // Where nothing was opened the one line on stderr says it all.
         Format::Text if failure.is_some_and(|failure| !failure.line.is_empty()) => Ok(()),
-        Format::Text => print(&words(result)),
+        Format::Text => print_words(follow, &words(result)),
     }
 }
 

@@ -12,11 +12,12 @@ use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use brink_client::LiveCounters;
 use brink_client::control::ControlClient;
+use brink_client::{Latencies, LatencyGauge, LiveCounters};
 use brink_host::usage::{self, ProcessSampler};
 use brink_results::schema::{EndSample, MachineSample, Plateau};
 use brink_wire::control::{Counters, DeadWorker, LimitReading, MachineUsage, ProcessUsage, Refusal};
+use serde::{Deserialize, Serialize};
 
 pub use self::sampling::Sampling;
 pub use self::watched::Watched;
@@ -33,6 +34,7 @@ pub struct Ends {
     began: Instant,
     client: ProcessSampler,
     live: Arc<LiveCounters>,
+    latencies: LatencyGauge,
     target: Watched,
     same_machine: bool,
     first_counters: Option<Counters>,
@@ -41,7 +43,7 @@ pub struct Ends {
 }
 
 /// Both ends at one instant.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Look {
     /// The client's processes.
     pub client: EndSample,
@@ -53,6 +55,9 @@ pub struct Look {
     pub machine: MachineSample,
     /// The target's machine, where it is another one.
     pub target_machine: Option<MachineSample>,
+    /// What the target refused since the first look, as it says.
+    #[serde(default)]
+    pub refusals: Vec<Refusal>,
 }
 
 impl Ends {
@@ -63,6 +68,7 @@ impl Ends {
             began,
             client,
             live,
+            latencies: LatencyGauge::default(),
             target,
             same_machine,
             first_counters: None,
@@ -74,12 +80,27 @@ impl Ends {
     /// Another way up begins, which is counted here.
     pub fn follow(&mut self, live: Arc<LiveCounters>) {
         self.live = live;
+        self.latencies = LatencyGauge::default();
         self.patience = SETTLE_WITHIN;
     }
 
     /// When the case began.
     pub fn began(&self) -> Instant {
         self.began
+    }
+
+    /// One sample of everything, in turn: with how long requests took since the one before.
+    pub fn sample(&mut self) -> Look {
+        // Before the target is asked, which takes its time: as near to the count of requests as can be.
+        let latencies = self.live.latencies(&mut self.latencies);
+        let mut look = self.look();
+        look.client.latency_p99_ns = latencies.quantile_ns(0.99);
+        look
+    }
+
+    /// How long requests took since this way up began, as of the last sample.
+    pub fn latencies(&self) -> &Latencies {
+        self.latencies.total()
     }
 
     /// One sample of everything.
@@ -109,6 +130,7 @@ impl Ends {
         if let Some(counters) = seen.counters {
             self.first_counters.get_or_insert_with(|| counters.clone());
             self.last_counters = Some(counters);
+            look.refusals = self.counters().map(|counters| counters.refusals).unwrap_or_default();
         }
         look
     }
@@ -221,6 +243,7 @@ fn end_sample(t_s: f64, processes: &[ProcessUsage]) -> EndSample {
         live: None,
         requests: None,
         in_flight: None,
+        latency_p99_ns: None,
         workers: Vec::new(),
     }
 }

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod assemble;
+mod audience;
 mod case_process;
 mod ceiling;
 mod cli;
@@ -11,9 +12,13 @@ mod command;
 mod ends;
 mod exit;
 mod gate_file;
+mod hdr_file;
 mod location;
+mod metrics;
+mod ndjson;
 mod nearest;
 mod options;
+mod outbox;
 mod plan;
 mod preflight;
 mod progress;

@@ -230,7 +230,7 @@ impl<W: Wait> Drop for Lane<W> {
         }
         let abandoned = self.under_way.take();
         if abandoned.is_some() {
-            counts.settle(false);
+            counts.give_up();
         }
         let counted =
             abandoned.zip(self.hub.schedule()).is_some_and(|(since_ns, work)| work.in_window(since_ns));
@@ -248,7 +248,7 @@ impl<W: Wait> Lane<W> {
     /// The run is cut short: a request under way, and the proofs of a hold that are not there, have failed.
     fn time_out(&mut self) {
         if let Some(since_ns) = self.under_way.take() {
-            self.hub.counts.of(self.index).settle(false);
+            self.hub.counts.of(self.index).give_up();
             self.hub.count_failed(self.index, since_ns, hub::Before::default());
             self.hub.failure(self.index, "request", "timeout");
         }

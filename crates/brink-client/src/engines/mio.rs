@@ -15,12 +15,14 @@ mod wire;
 mod working;
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::mio::{Events, Poll, Registry, Token, Waker};
 
 use crate::dial::Dialer;
 
+use crate::live::LatencyTable;
 use crate::options::Close;
 use crate::pacing::share;
 use crate::samples::WorkerSamples;
@@ -88,6 +90,8 @@ struct Driver<'a> {
     dialer: Dialer,
     wire: Wire,
     samples: WorkerSamples,
+    /// This worker's only one, for who looks meanwhile.
+    latencies: Arc<[LatencyTable]>,
     opening: Opening,
     work: Option<Work>,
     sweep: Sweep,
@@ -108,7 +112,8 @@ impl<'a> Driver<'a> {
             registry: registry.try_clone()?,
             dialer: Dialer::new(&worker),
             wire: Wire::new(options),
-            samples: WorkerSamples::new()?,
+            samples: WorkerSamples::telling(worker.shard.failures())?,
+            latencies: worker.shard.make_latencies(1),
             opening: Opening::new(&worker),
             work: None,
             sweep: Sweep::new(options, share),

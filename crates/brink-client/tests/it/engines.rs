@@ -7,7 +7,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use brink_client::{
-    Arrivals, ENGINES, Engine, HttpRequest, LiveCounters, LoadOptions, Outcome, Protocol, Stop, Workload, run,
+    Arrivals, ENGINES, Engine, HttpRequest, LatencyGauge, LiveCounters, LoadOptions, Outcome, Protocol, Stop,
+    Workload, run,
 };
 
 use crate::load::{BUSY, HOLD, Notes, options};
@@ -28,6 +29,13 @@ pub fn load(engine: &Engine, options: &LoadOptions, stop: &Stop) -> Outcome {
     let now = live.snapshot();
     let counted = (samples.opened, samples.failed, 0, 0);
     assert_eq!((now.opened, now.failed, now.live, now.in_flight), counted, "{name}");
+    let latencies = live.latencies(&mut LatencyGauge::default());
+    assert_eq!(latencies.count(), now.completed, "{name}: what is answered has a latency");
+    let in_all: u64 = samples.failures.iter().map(|failure| failure.count).sum();
+    assert_eq!(live.failures_in_all(), in_all, "{name}: what fails is told of");
+    for failure in &live.failures() {
+        assert!(samples.failures.contains(failure), "{name}: {failure:?} in {:?}", samples.failures);
+    }
     outcome
 }
 
@@ -321,6 +329,27 @@ fn a_churn_tries_again_where_it_failed() {
         assert!(samples.live_at_end >= 1, "{}: {}", engine.name, told(&outcome));
         assert_eq!(samples.reopened, 12, "{}", engine.name);
         assert_eq!(failures(&outcome).iter().map(|failure| failure.2).sum::<u64>(), 2, "{}", engine.name);
+    }
+}
+
+#[test]
+fn live_latencies_are_those_of_the_samples_to_within_a_bucket() {
+    for engine in ENGINES {
+        let target = servers::start(|_, stream| servers::echo(stream));
+        let options = fixed(target, 5, BUSY, 500);
+        let live = LiveCounters::new(options.threads);
+        let mut gauge = LatencyGauge::default();
+        assert_eq!(live.latencies(&mut gauge).quantile_ns(0.5), None);
+        let outcome = run(engine, &options, &Stop::new(), &live, &mut Notes::default()).unwrap();
+        let seen = live.latencies(&mut gauge);
+        assert_eq!(seen.count(), 500, "{}", engine.name);
+        for quantile in [0.01, 0.5, 0.99, 1.0] {
+            let exact = outcome.samples.latency.value_at_quantile(quantile) as f64;
+            let off = seen.quantile_ns(quantile).unwrap() as f64 / exact - 1.0;
+            // Half a bucket, and the three digits of the exact one.
+            assert!(off.abs() <= 0.5 / 32.0 + 0.002, "{} {quantile}: {off} of {exact}", engine.name);
+        }
+        assert_eq!(live.latencies(&mut gauge).count(), 0, "nothing since");
     }
 }
 

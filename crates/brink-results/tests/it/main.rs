@@ -5,6 +5,7 @@ mod answers;
 mod comparisons;
 mod drawn;
 mod fixtures;
+mod hdr_logs;
 mod repeated;
 mod steadiness;
 mod stored;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use brink_wire::exposition;
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{self, HeaderValue};
@@ -14,20 +15,34 @@ use crate::stop::Stop;
 type Answer = Response<Full<Bytes>>;
 
 const JSON: &str = "application/json";
-/// Of Prometheus' text exposition format.
-const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// All that the answers are made of.
 pub(super) struct Desk {
-    answers: Arc<dyn Answers>,
-    may_block: bool,
+    tells: Tells,
     token: Option<String>,
-    stop: Stop,
+}
+
+/// Whose answers they are.
+enum Tells {
+    /// A target's: the whole control plane.
+    Target { answers: Arc<dyn Answers>, may_block: bool, stop: Stop },
+    /// Only `/metrics`, as this makes them.
+    Metrics(Box<dyn Fn() -> String + Send + Sync>),
 }
 
 impl Desk {
     pub(super) fn new(answers: Arc<dyn Answers>, token: Option<String>, stop: &Stop) -> Self {
-        Self { may_block: answers.may_block(), answers, token, stop: stop.clone() }
+        let tells = Tells::Target { may_block: answers.may_block(), answers, stop: stop.clone() };
+        Self { tells, token }
+    }
+
+    pub(super) fn of_metrics(metrics: Box<dyn Fn() -> String + Send + Sync>, token: Option<String>) -> Self {
+        Self { tells: Tells::Metrics(metrics), token }
+    }
+
+    /// Whether making an answer may block.
+    pub(super) fn may_block(&self) -> bool {
+        matches!(self.tells, Tells::Target { may_block: true, .. })
     }
 
     pub(super) async fn answer<B>(&self, request: &Request<B>) -> Answer {
@@ -36,33 +51,16 @@ impl Desk {
             answer.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             return answer;
         }
-        let (allowed, tell): (_, fn(&dyn Answers) -> Answer) = match request.uri().path() {
-            "/v1/info" => (Method::GET, |answers| ok_json(&answers.info())),
-            "/v1/usage" => (Method::GET, |answers| ok_json(&answers.usage())),
-            "/v1/limits" => (Method::GET, |answers| ok_json(&answers.limits())),
-            "/v1/stop" => (Method::POST, |_| ok_json(&json!({ "stopping": true }))),
-            "/metrics" => {
-                (Method::GET, |answers| respond(StatusCode::OK, METRICS, metrics::render(&answers.usage())))
-            }
-            _ => return error(StatusCode::NOT_FOUND, "there is no such thing here"),
-        };
-        if request.method() != allowed {
-            let mut answer = error(StatusCode::METHOD_NOT_ALLOWED, "this takes another method");
-            if let Ok(value) = HeaderValue::from_str(allowed.as_str()) {
-                answer.headers_mut().insert(header::ALLOW, value);
-            }
-            return answer;
+        match &self.tells {
+            Tells::Target { answers, may_block, stop } => of_target(request, answers, *may_block, stop).await,
+            Tells::Metrics(metrics) => match request.uri().path() {
+                "/metrics" if request.method() == Method::GET => {
+                    respond(StatusCode::OK, exposition::CONTENT_TYPE, metrics())
+                }
+                "/metrics" => not_allowed(&Method::GET),
+                _ => error(StatusCode::NOT_FOUND, "there is only /metrics here"),
+            },
         }
-        if allowed == Method::POST {
-            self.stop.request();
-            return tell(&*self.answers);
-        }
-        if !self.may_block {
-            return tell(&*self.answers);
-        }
-        let answers = Arc::clone(&self.answers);
-        let told = tokio::task::spawn_blocking(move || tell(&*answers)).await;
-        told.unwrap_or_else(|problem| error(StatusCode::INTERNAL_SERVER_ERROR, &problem.to_string()))
     }
 
     fn is_authorized(&self, presented: Option<&HeaderValue>) -> bool {
@@ -70,6 +68,45 @@ impl Desk {
         let presented = presented.and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
         presented.is_some_and(|presented| same(presented, token.as_bytes()))
     }
+}
+
+async fn of_target<B>(
+    request: &Request<B>,
+    answers: &Arc<dyn Answers>,
+    may_block: bool,
+    stop: &Stop,
+) -> Answer {
+    let (allowed, tell): (_, fn(&dyn Answers) -> Answer) = match request.uri().path() {
+        "/v1/info" => (Method::GET, |answers| ok_json(&answers.info())),
+        "/v1/usage" => (Method::GET, |answers| ok_json(&answers.usage())),
+        "/v1/limits" => (Method::GET, |answers| ok_json(&answers.limits())),
+        "/v1/stop" => (Method::POST, |_| ok_json(&json!({ "stopping": true }))),
+        "/metrics" => (Method::GET, |answers| {
+            respond(StatusCode::OK, exposition::CONTENT_TYPE, metrics::render(&answers.usage()))
+        }),
+        _ => return error(StatusCode::NOT_FOUND, "there is no such thing here"),
+    };
+    if request.method() != allowed {
+        return not_allowed(&allowed);
+    }
+    if allowed == Method::POST {
+        stop.request();
+        return tell(&**answers);
+    }
+    if !may_block {
+        return tell(&**answers);
+    }
+    let answers = Arc::clone(answers);
+    let told = tokio::task::spawn_blocking(move || tell(&*answers)).await;
+    told.unwrap_or_else(|problem| error(StatusCode::INTERNAL_SERVER_ERROR, &problem.to_string()))
+}
+
+fn not_allowed(allowed: &Method) -> Answer {
+    let mut answer = error(StatusCode::METHOD_NOT_ALLOWED, "this takes another method");
+    if let Ok(value) = HeaderValue::from_str(allowed.as_str()) {
+        answer.headers_mut().insert(header::ALLOW, value);
+    }
+    answer
 }
 
 /// Compares without telling by its time how much was right. The length may be told.

@@ -5,6 +5,7 @@ use brink_results::schema::{After, CaseResult, Ceiling, StoppedBy};
 use brink_results::{answer, store};
 use brink_wire::value::{format_bytes, format_count};
 
+use crate::audience::Audience;
 use crate::case_process::{Asked, CaseRunner, Ran};
 use crate::ceiling::{Climbing, Floor};
 use crate::cli::CeilingArgs;
@@ -13,7 +14,7 @@ use crate::exit::{Code, Failure};
 use crate::options;
 use crate::plan::{self, Machine};
 use crate::preflight::{self, Surroundings};
-use crate::progress::Progress;
+use crate::progress::Left;
 use crate::reach;
 use crate::stderr;
 
@@ -33,7 +34,7 @@ pub fn run(args: &CeilingArgs) -> Result<(), Failure> {
     // A child raises its soft limit likewise; what is read here is what it will meet.
     command::raise_nofile();
     let case = resolve(args, &machine)?;
-    let permission = command::permission(&args.at, &case)?;
+    let permission = command::permission(&args.at, &case, &args.follow)?;
     if let Some(out) = &args.out {
         command::claim(out, &case).map_err(|error| Failure::usage(format!("--out: {error}")))?;
     }
@@ -50,8 +51,10 @@ pub fn run(args: &CeilingArgs) -> Result<(), Failure> {
         command::target_in_words(&case.target),
         case.load.engine,
     ));
-    let mut progress = Progress::new(1);
-    progress.begin(&case.name);
+    // Nobody knows how long it takes.
+    let mut audience =
+        Audience::new(&args.follow, args.format, args.at.token.as_deref(), 1, Left::default())?;
+    audience.begin(&case);
     let asked = Asked {
         out: args.out.as_deref().map(|out| (out, 1)),
         // Whether a limit is in the way is what is asked.
@@ -59,8 +62,11 @@ pub fn run(args: &CeilingArgs) -> Result<(), Failure> {
         climbing: Some(&climbing),
         token: permission.token.as_deref(),
     };
-    let ran = runner.run(&case, asked, |snapshot| progress.update(snapshot));
-    progress.finish();
+    let ran = runner.run(&case, asked, |snapshot| audience.update(snapshot));
+    if let Ok(ran) = &ran {
+        audience.end(&ran.result);
+    }
+    audience.finish();
     let Ran { mut result, died } = ran?;
     if died.is_some() && result.failure_point.is_some() {
         result.ceiling = Some(of_dead_client(&result, args.memory_floor));
@@ -72,7 +78,7 @@ pub fn run(args: &CeilingArgs) -> Result<(), Failure> {
         command::write_report(out)?;
     }
     let failure = verdict(&result, runner.caught().code());
-    command::print_result(args.format, &result, failure.as_ref(), answer::answer_ceiling)?;
+    command::print_result(args.format, &args.follow, &result, failure.as_ref(), answer::answer_ceiling)?;
     failure.map_or(Ok(()), Err)
 }
 

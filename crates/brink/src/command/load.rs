@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
 use brink_client::Stop;
 use brink_results::case::Case;
@@ -10,12 +11,14 @@ use brink_results::schema::{CaseResult, Slo, Verdict};
 use brink_results::{answer, store};
 use brink_wire::value::format_count;
 
+use crate::audience::Audience;
 use crate::cli::{Format, LoadArgs};
 use crate::command;
 use crate::ends::lock;
 use crate::exit::{Code, Failure};
 use crate::gate_file;
-use crate::progress::Progress;
+use crate::hdr_file::HdrFile;
+use crate::progress::Left;
 use crate::run::{self, News, NotRun, Settings};
 use crate::stderr;
 use crate::{plan, signals};
@@ -31,26 +34,29 @@ pub fn run(args: &LoadArgs) -> Result<(), Failure> {
     let machine = command::machine()?;
     command::check_pinning(&args.at, &args.client, &machine)?;
     let case = plan::load(args, &machine)?;
-    let permission = command::permission(&args.at, &case)?;
+    let permission = command::permission(&args.at, &case, &args.follow)?;
     if let Some(out) = &args.out {
         command::claim(out, &case).map_err(|error| Failure::usage(format!("--out: {error}")))?;
     }
+    let mut hdr_log =
+        args.hdr_log.as_deref().map(|path| HdrFile::create(path, SystemTime::now())).transpose()?;
+    let left = Left::of(std::slice::from_ref(&case), |_| false);
+    let mut audience = Audience::new(&args.follow, args.format, args.at.token.as_deref(), 1, left)?;
     command::raise_nofile();
     let stop = Stop::new();
     let on_signal = stop.clone();
     let caught = signals::listen(move |_| on_signal.request())
         .map_err(|error| Failure::failed(format!("cannot listen for signals: {error}")))?;
     stderr::say(&format!("brink: {}", totals(&case)));
-    let progress = Arc::new(Mutex::new(Progress::new(1)));
-    lock(&progress).begin(&case.name);
+    audience.begin(&case);
+    let audience = Arc::new(Mutex::new(audience));
     let settings = Settings { preflight: !args.no_preflight, permission, stop };
-    let showing = Arc::clone(&progress);
+    let told = Arc::clone(&audience);
     let ran = run::run(case, &settings, move |news| {
         if let News::Snapshot(snapshot) = news {
-            lock(&showing).update(snapshot);
+            lock(&told).update(snapshot);
         }
     });
-    lock(&progress).finish();
     let mut judgements = Vec::new();
     let (mut result, failure) = match ran {
         Ok(mut result) => {
@@ -67,10 +73,18 @@ pub fn run(args: &LoadArgs) -> Result<(), Failure> {
         }
     };
     result.interrupted = command::is_interrupted(&result, caught.code());
+    {
+        let mut audience = lock(&audience);
+        audience.end(&result);
+        audience.finish();
+    }
     if let Some(out) = &args.out {
         write(out, &result)?;
     }
-    command::print_result(args.format, &result, failure.as_ref(), answer::answer_one)?;
+    if let Some(Err(why)) = hdr_log.as_mut().map(|log| log.add(&result)) {
+        stderr::say(&format!("brink: {why}"));
+    }
+    command::print_result(args.format, &args.follow, &result, failure.as_ref(), answer::answer_one)?;
     say(args.format, &judgements)?;
     failure.map_or(Ok(()), Err)
 }

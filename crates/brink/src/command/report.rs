@@ -7,6 +7,7 @@ use brink_results::{charts, report, store};
 use crate::cli::ReportArgs;
 use crate::command;
 use crate::exit::Failure;
+use crate::hdr_file::{self, HdrFile};
 
 /// Writes report.html, and the plots on their own where asked.
 ///
@@ -22,6 +23,10 @@ pub fn run(args: &ReportArgs) -> Result<(), Failure> {
         for figure in charts::all(&run) {
             write(&folder.join(format!("{}.svg", file_name(&figure.title))), &figure.standalone())?;
         }
+    }
+    if let Some(path) = &args.hdr_log {
+        let mut log = HdrFile::create(path, hdr_file::first_start(&run.results))?;
+        run.results.iter().try_for_each(|result| log.add(result)).map_err(Failure::usage)?;
     }
     command::print(&format!("{}\n", page.display()))
 }

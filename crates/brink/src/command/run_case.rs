@@ -2,10 +2,13 @@
 //! client's memory, too, is measured from a fresh start, and a case that brings the
 //! process down takes no other with it.
 //!
-//! The case comes on stdin, snapshots go to stdout as JSON lines, the result into the folder.
+//! The case comes on stdin, snapshots go to stdout as JSON lines, the result into the folder. A parent that does not read
+//! them does not keep it from measuring.
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use brink_client::Stop;
 use brink_results::case::Case;
@@ -16,9 +19,13 @@ use crate::ceiling::{self, Climbing};
 use crate::cli::RunCaseArgs;
 use crate::command;
 use crate::exit::Failure;
+use crate::outbox::Outbox;
 use crate::reach::Permission;
 use crate::run::{self, News, Settings};
 use crate::signals;
+
+/// How long a parent that does not read is waited for.
+const LAST_NEWS: Duration = Duration::from_secs(2);
 
 /// Runs the case on stdin and writes its result, whatever became of it.
 ///
@@ -43,6 +50,11 @@ pub fn run(args: &RunCaseArgs) -> Result<(), Failure> {
         permission: Permission { token: std::env::var("BRINK_TOKEN").ok(), ..Permission::default() },
         stop,
     };
+    let outbox = Outbox::to(std::io::stdout())
+        .map_err(|error| Failure::failed(format!("cannot make a thread to tell how it goes: {error}")))?;
+    let outbox = Arc::new(outbox);
+    let telling = Arc::clone(&outbox);
+    let report = move |news: News<'_>| tell(&telling, news);
     let ran = match &args.climb {
         None => run::run(case, &settings, report),
         Some(json) => {
@@ -55,6 +67,10 @@ pub fn run(args: &RunCaseArgs) -> Result<(), Failure> {
     };
     let mut result = ran.unwrap_or_else(run::NotRun::into_result);
     result.interrupted = command::is_interrupted(&result, caught.code());
+    // The measurement is over, and with it who told of it: what was told goes before the result.
+    if let Some(mut outbox) = Arc::into_inner(outbox) {
+        outbox.end(LAST_NEWS);
+    }
     match &args.out {
         Some(out) => write(out, args.number, &result)?,
         None => hand_over(&result)?,
@@ -69,14 +85,14 @@ fn hand_over(result: &CaseResult) -> Result<(), Failure> {
 }
 
 /// A line for the process that draws. If that one is gone, this one is about to end too.
-fn report(news: News<'_>) {
+fn tell(outbox: &Outbox, news: News<'_>) {
     let json = match news {
         News::Preamble(preamble) => serde_json::to_vec(preamble),
         News::Snapshot(snapshot) => serde_json::to_vec(snapshot),
     };
     if let Ok(mut line) = json {
         line.push(b'\n');
-        let _nobody_reads = std::io::stdout().lock().write_all(&line);
+        outbox.post(line);
     }
 }
 

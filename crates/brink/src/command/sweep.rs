@@ -1,6 +1,7 @@
 //! `brink sweep`: every case of a sweep file, one after the other, then the answer and the report.
 
 use std::path::Path;
+use std::time::SystemTime;
 
 use brink_results::case::Case;
 use brink_results::comparison::{self, Side};
@@ -11,13 +12,15 @@ use brink_results::{answer, report, store};
 use brink_wire::control::Machine;
 use brink_wire::value::format_count;
 
+use crate::audience::Audience;
 use crate::case_process::{Asked, CaseRunner, Ran};
 use crate::cli::{Format, SweepArgs};
 use crate::command;
 use crate::exit::{Code, Failure};
 use crate::gate_file;
+use crate::hdr_file::HdrFile;
 use crate::preflight::{self, Surroundings};
-use crate::progress::Progress;
+use crate::progress::Left;
 use crate::run_folder::{RunFolder, Stopped};
 use crate::stderr;
 
@@ -32,14 +35,24 @@ pub fn run(args: &SweepArgs) -> Result<(), Failure> {
         Some(folder) => go_on(folder)?,
         None => begin(args)?,
     };
+    let hdr_log = args.hdr_log.as_deref().map(|path| HdrFile::create(path, SystemTime::now())).transpose()?;
     command::raise_nofile();
+    let preflight = !args.no_preflight;
+    let refused = if preflight { forecast(&begun.left) } else { Vec::new() };
+    let cases = begun.left.iter().map(|(_, case)| case);
+    let left = Left::of(cases, |case| refused.iter().any(|(name, _)| *name == case.name));
+    let token = args.token.as_deref();
+    let audience = Audience::new(&args.follow, args.format, token, begun.left.len(), left)?;
+    for (name, why) in &refused {
+        audience.say(&format!("brink: {name} will not run: {why}"));
+    }
     let runner = CaseRunner::new()?;
     let out = begun.folder.path();
-    let sweep = Sweep { out, preflight: !args.no_preflight, runner: &runner };
-    sweep.run_cases(&begun)?;
+    let mut sweep = Sweep { out, preflight, runner: &runner, audience, hdr_log };
+    sweep.run_cases(&begun.left)?;
     let run = store::read_run(out).map_err(|error| Failure::failed(error.to_string()))?;
     store::write_report(out, &report::render(&run)).map_err(|error| Failure::failed(error.to_string()))?;
-    print(args.format, &run)?;
+    print(args, &run)?;
     stderr::say(&format!("brink: results and report.html are in {}", out.display()));
     if runner.caught().code().is_some() {
         stderr::say(&format!("brink: to go on where it was stopped: brink sweep --resume {}", out.display()));
@@ -111,62 +124,62 @@ struct Sweep<'a> {
     out: &'a Path,
     preflight: bool,
     runner: &'a CaseRunner,
+    audience: Audience,
+    hdr_log: Option<HdrFile>,
 }
 
 impl Sweep<'_> {
-    fn run_cases(&self, begun: &Begun) -> Result<(), Failure> {
-        let mut progress = Progress::new(begun.left.len());
-        if self.preflight {
-            for line in forecast(&begun.left) {
-                progress.say(&format!("brink: {line}"));
-            }
-        }
-        for (number, case) in &begun.left {
-            progress.begin(&case.name);
-            self.run_case(*number, case, &mut progress)?;
-            progress.end();
+    fn run_cases(&mut self, left: &[(usize, Case)]) -> Result<(), Failure> {
+        for (number, case) in left {
+            self.audience.begin(case);
+            let result = self.run_case(*number, case)?;
+            self.audience.end(&result);
             if self.runner.caught().code().is_some() {
                 break;
             }
         }
-        progress.finish();
+        self.audience.finish();
         Ok(())
     }
 
     /// Runs one case in a process of its own. Whatever becomes of it, there is a result afterwards.
-    fn run_case(&self, number: usize, case: &Case, progress: &mut Progress) -> Result<(), Failure> {
+    fn run_case(&mut self, number: usize, case: &Case) -> Result<CaseResult, Failure> {
         let before = self.out.join(store::result_file_name(number, &case.name));
         store::set_aside(&before).map_err(|error| Failure::failed(error.to_string()))?;
+        let audience = &mut self.audience;
         let asked =
             Asked { out: Some((self.out, number)), preflight: self.preflight, climbing: None, token: None };
-        let Ran { result, died } = self.runner.run(case, asked, |snapshot| progress.update(snapshot))?;
+        let Ran { result, died } = self.runner.run(case, asked, |snapshot| audience.update(snapshot))?;
         if let Some(why) = died {
-            progress.say(&format!("brink: {}: {why}", case.name));
+            self.audience.say(&format!("brink: {}: {why}", case.name));
         } else if result.validity.verdict != Verdict::Valid {
             let why = result.validity.reasons.first().map_or("", String::as_str);
             let verdict = answer::table::verdict_name(result.validity.verdict);
-            progress.say(&format!("brink: {}: {verdict}: {why}", case.name));
+            self.audience.say(&format!("brink: {}: {verdict}: {why}", case.name));
         }
-        Ok(())
+        if let Some(Err(why)) = self.hdr_log.as_mut().map(|log| log.add(&result)) {
+            self.audience.say(&format!("brink: {why}"));
+        }
+        Ok(result)
     }
 }
 
 /// Before anything runs: which cases a limit will refuse, and what lifts it.
-fn forecast(cases: &[(usize, Case)]) -> Vec<String> {
+fn forecast(cases: &[(usize, Case)]) -> Vec<(String, String)> {
     let limits = brink_host::limits::read(std::process::id());
     let cpus = brink_host::cpus::allowed().map_or(1, |cpus| cpus.len() as u32);
-    let mut lines = Vec::new();
+    let mut refused = Vec::new();
     for (_, case) in cases {
         if let Some(why) = preflight::check(case, &Surroundings::before(case, &limits, cpus)).short {
-            lines.push(format!("{} will not run: {why}", case.name));
+            refused.push((case.name.clone(), why));
         }
     }
-    lines
+    refused
 }
 
-fn print(format: Format, run: &RunData) -> Result<(), Failure> {
-    match format {
-        Format::Text => command::print(&answer::answer(run)),
+fn print(args: &SweepArgs, run: &RunData) -> Result<(), Failure> {
+    match args.format {
+        Format::Text => command::print_words(&args.follow, &answer::answer(run)),
         Format::Json => {
             let whole = serde_json::json!({ "plan": run.plan, "results": run.results });
             command::print(&format!("{whole}\n"))

@@ -10,6 +10,9 @@ use brink_results::schema::{PhaseMark, Plateau, Usage};
 
 use super::{Ends, Look, lock};
 
+/// How long the first sample is waited for.
+const FIRST_WITHIN: Duration = Duration::from_secs(1);
+
 /// What the sampling thread is told.
 #[derive(Debug, PartialEq, Eq)]
 enum Errand {
@@ -29,30 +32,39 @@ pub struct Sampling {
 }
 
 impl Sampling {
-    /// Begins. `on_look` is called with each sample and the name of the phase.
+    /// Begins, and returns once the first sample was taken and told: what that takes of memory is there before the
+    /// first connection, and none of it is counted as theirs. `on_look` is called with each sample, the name of the phase, and the phases that began since the sample
+    /// before.
     ///
     /// # Errors
     /// When the thread cannot be made, pthread_create(3).
     pub fn start(
         ends: Arc<Mutex<Ends>>,
         per_s: f64,
-        mut on_look: impl FnMut(&Look, &str) + Send + 'static,
+        mut on_look: impl FnMut(&Look, &str, &[PhaseMark]) + Send + 'static,
     ) -> std::io::Result<Self> {
         let began = lock(&ends).began();
         let usage = Arc::new(Mutex::new(Usage::default()));
         let (errands, errand) = mpsc::channel();
+        let (took_first, first) = mpsc::channel();
         let (at, to) = (Arc::clone(&ends), Arc::clone(&usage));
         let interval = Duration::from_secs_f64(1.0 / per_s);
         let thread = std::thread::Builder::new().name("sampling".to_owned()).spawn(move || {
             let mut due = Instant::now() + interval;
+            let mut marks_told = 0;
             loop {
-                let look = lock(&at).look();
-                let phase = {
+                let look = lock(&at).sample();
+                let (phase, marks) = {
                     let mut usage = lock(&to);
                     add(&mut usage, &look);
-                    usage.phases.last().map_or_else(|| "start".to_owned(), |mark| mark.name.clone())
+                    let marks = usage.phases[marks_told..].to_vec();
+                    marks_told = usage.phases.len();
+                    let phase =
+                        usage.phases.last().map_or_else(|| "start".to_owned(), |mark| mark.name.clone());
+                    (phase, marks)
                 };
-                on_look(&look, &phase);
+                on_look(&look, &phase, &marks);
+                let _nobody_waits_any_more = took_first.send(());
                 let wait = due.saturating_duration_since(Instant::now());
                 match errand.recv_timeout(wait) {
                     // Out of turn: the next one in turn stays due when it was.
@@ -62,6 +74,8 @@ impl Sampling {
                 }
             }
         })?;
+        // A target that is slow to tell is not waited for.
+        let _late = first.recv_timeout(FIRST_WITHIN);
         Ok(Self { ends, usage, began, errands, thread: Some(thread) })
     }
 

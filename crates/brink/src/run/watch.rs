@@ -4,12 +4,13 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use brink_client::{Engine, LiveCounters, LoadOptions, Observer, Outcome, Phase, Stop};
-use brink_results::schema::{Plateau, Usage};
+use brink_client::{Engine, LiveCounters, LiveSnapshot, LoadOptions, Observer, Outcome, Phase, Stop};
+use brink_results::schema::{End, Failure, PhaseMark, Plateau, Usage};
 
 use super::witness::{Limits, Testimony, Witness};
+use crate::audience::unix_s;
 use crate::ends::{Ends, Look, Sampling, lock};
-use crate::progress::Snapshot;
+use crate::progress::{Details, LatencySoFar, Snapshot};
 use crate::reach::Reached;
 
 /// The limits of both ends are read no more often than this while all goes well.
@@ -119,36 +120,33 @@ impl Watch {
         requested: u64,
         live: Arc<LiveCounters>,
         mut onlooker: impl Onlooker,
-    ) -> impl FnMut(&Look, &str) + Send + 'static {
+    ) -> impl FnMut(&Look, &str, &[PhaseMark]) + Send + 'static {
         let (witness, ends) = (Arc::clone(&self.witness), Arc::clone(&self.ends));
-        let mut last: Option<(f64, u64)> = None;
-        move |look, phase| {
+        let mut telling = Telling {
+            requested,
+            live: Arc::clone(&live),
+            last: None,
+            lost: 0,
+            failures: Failures::default(),
+        };
+        move |look, phase, marks| {
             let now = live.snapshot();
             let is_new = lock(&witness).look(look, now.failed);
             if is_new {
                 let limits = Limits::of(&mut lock(&ends));
                 lock(&witness).note_limits(limits);
             }
-            let t_s = look.client.t_s;
-            let requests_per_s = match last.replace((t_s, now.completed)) {
-                Some((t_before, before)) if t_s > t_before => {
-                    (now.completed - before) as f64 / (t_s - t_before)
+            let latency = {
+                let ends = lock(&ends);
+                let total = ends.latencies();
+                LatencySoFar {
+                    below_bounds: total.below_bounds(),
+                    count: total.count(),
+                    sum_s: total.sum_s(),
                 }
-                _ => 0.0,
             };
-            let snapshot = Snapshot {
-                phase: phase.to_owned(),
-                t_s,
-                requested,
-                live: now.live,
-                lost: now.opened.saturating_sub(now.live),
-                failed: now.failed,
-                requests: now.completed,
-                requests_per_s,
-                client_user_bytes: look.client.user_bytes,
-                target_user_bytes: look.target.as_ref().and_then(|target| target.user_bytes),
-                target_threads: look.target.as_ref().and_then(|target| target.threads),
-            };
+            let details = Details { unix_s: unix_s(), look: look.clone(), marks: marks.to_vec(), latency };
+            let snapshot = telling.snapshot(now, phase, details);
             onlooker(look, &snapshot);
         }
     }
@@ -196,6 +194,99 @@ impl Watch {
     /// Samples of all courses, and whether the sampling saw them to their end.
     pub fn take_usage(&mut self) -> (Usage, bool) {
         (std::mem::take(&mut self.usage), self.is_whole)
+    }
+}
+
+/// Makes snapshots of one course.
+struct Telling {
+    requested: u64,
+    live: Arc<LiveCounters>,
+    /// When the one before was made, connections opened by then, and requests answered.
+    last: Option<(f64, u64, u64)>,
+    /// Lost before the connections were closed.
+    lost: u64,
+    failures: Failures,
+}
+
+impl Telling {
+    fn snapshot(&mut self, now: LiveSnapshot, phase: &str, details: Details) -> Snapshot {
+        let look = &details.look;
+        let t_s = look.client.t_s;
+        let per_s = |count: u64, before: u64, since_s: f64| (count.saturating_sub(before)) as f64 / since_s;
+        let (connects_per_s, requests_per_s) = match self.last.replace((t_s, now.opened, now.completed)) {
+            Some((then_s, opened, completed)) if t_s > then_s => {
+                (per_s(now.opened, opened, t_s - then_s), per_s(now.completed, completed, t_s - then_s))
+            }
+            _ => (0.0, 0.0),
+        };
+        if !matches!(phase, "close" | "release") {
+            self.lost = now.opened.saturating_sub(now.live);
+        }
+        let target = look.target.as_ref();
+        Snapshot {
+            phase: phase.to_owned(),
+            t_s,
+            requested: self.requested,
+            attempted: now.attempted,
+            opened: now.opened,
+            live: now.live,
+            lost: self.lost,
+            failed: now.failed,
+            connects_per_s,
+            requests: now.completed,
+            requests_per_s,
+            in_flight: now.in_flight,
+            latency_p99_ns: look.client.latency_p99_ns,
+            client_user_bytes: look.client.user_bytes,
+            client_threads: look.client.threads,
+            target_user_bytes: target.and_then(|target| target.user_bytes),
+            target_threads: target.and_then(|target| target.threads),
+            failures: self.failures.note(&self.live, look, now.live),
+            details: Some(Box::new(details)),
+        }
+    }
+}
+
+/// What failed so far on both ends.
+#[derive(Default)]
+struct Failures {
+    in_all: u64,
+    client: Vec<Failure>,
+    target: Vec<Failure>,
+}
+
+impl Failures {
+    /// What the client counted is taken only where there is more of it than before: that takes locks.
+    fn note(&mut self, live: &LiveCounters, look: &Look, connections: u64) -> Vec<Failure> {
+        let in_all = live.failures_in_all();
+        if in_all != self.in_all {
+            self.in_all = in_all;
+            let seen = live.failures().into_iter().map(|seen| Failure {
+                end: End::Client,
+                phase: seen.phase.to_owned(),
+                errno: seen.errno,
+                count: seen.count,
+                first_at_connections: seen.first_at_connections,
+            });
+            self.client = seen.collect();
+        }
+        for refusal in &look.refusals {
+            let known = self.target.iter_mut().find(|known| {
+                (known.phase.as_str(), known.errno.as_str())
+                    == (refusal.phase.as_str(), refusal.error.as_str())
+            });
+            match known {
+                Some(known) => known.count = refusal.count,
+                None => self.target.push(Failure {
+                    end: End::Target,
+                    phase: refusal.phase.clone(),
+                    errno: refusal.error.clone(),
+                    count: refusal.count,
+                    first_at_connections: connections,
+                }),
+            }
+        }
+        self.client.iter().chain(&self.target).cloned().collect()
     }
 }
 

@@ -8,6 +8,7 @@ mod by_hand;
 mod ceiling;
 mod compare;
 mod configs;
+mod follow;
 mod limits;
 mod processes;
 mod program;

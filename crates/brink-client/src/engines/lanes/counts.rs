@@ -1,10 +1,12 @@
 //! Live counters that many lanes write: sharded, so that they seldom meet, and summed for whoever shows them.
+//! A request costs three locked instructions on a line of its lanes: sent, answered, and how long it took.
 //!
 //! Must not be where results come from.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::live::LiveSnapshot;
+use crate::live::{LatencyTable, LiveSnapshot};
 
 /// Counters of some of the lanes. 128 bytes apart: x86 prefetches lines in pairs.
 #[derive(Debug, Default)]
@@ -16,36 +18,47 @@ pub(super) struct Count {
     up: AtomicU64,
     down: AtomicU64,
     sent: AtomicU64,
-    settled: AtomicU64,
     completed: AtomicU64,
+    unanswered: AtomicU64,
 }
 
-/// All of them.
+/// All of them, with a table of latencies beside each.
 #[derive(Debug)]
-pub(in crate::engines) struct Counts(Box<[Count]>);
+pub(in crate::engines) struct Counts {
+    counts: Box<[Count]>,
+    latencies: Arc<[LatencyTable]>,
+}
 
 impl Counts {
-    pub(super) fn new(shards: usize) -> Self {
-        Self((0..shards.max(1)).map(|_| Count::default()).collect())
+    /// As many as there are tables: at least one.
+    pub(super) fn new(latencies: Arc<[LatencyTable]>) -> Self {
+        Self { counts: latencies.iter().map(|_| Count::default()).collect(), latencies }
     }
 
     /// The counters of a lane.
     pub(super) fn of(&self, lane: u32) -> &Count {
-        &self.0[lane as usize % self.0.len()]
+        &self.counts[lane as usize % self.counts.len()]
+    }
+
+    /// A lane's request was answered, after so long.
+    pub(super) fn answered(&self, lane: u32, latency_ns: u64) {
+        self.latencies[lane as usize % self.latencies.len()].count_among_others(latency_ns);
+        self.of(lane).completed.fetch_add(1, Ordering::Release);
     }
 
     /// Sums, at almost one instant.
     pub(in crate::engines) fn sums(&self) -> LiveSnapshot {
         let mut sums = LiveSnapshot::default();
-        for count in &self.0 {
+        for count in &self.counts {
             // What ends is read first, so that nothing has ended that did not begin.
-            let [down, settled] = [&count.down, &count.settled].map(|count| count.load(Ordering::Acquire));
+            let [down, completed, unanswered] =
+                [&count.down, &count.completed, &count.unanswered].map(|count| count.load(Ordering::Acquire));
             sums.attempted += count.attempted.load(Ordering::Relaxed);
             sums.opened += count.opened.load(Ordering::Relaxed);
             sums.failed += count.failed.load(Ordering::Relaxed);
-            sums.completed += count.completed.load(Ordering::Relaxed);
+            sums.completed += completed;
             sums.live += count.up.load(Ordering::Relaxed).saturating_sub(down);
-            sums.in_flight += count.sent.load(Ordering::Relaxed).saturating_sub(settled);
+            sums.in_flight += count.sent.load(Ordering::Relaxed).saturating_sub(completed + unanswered);
         }
         sums
     }
@@ -77,12 +90,9 @@ impl Count {
         self.sent.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A request is no longer under way; `completed` if it was answered.
-    pub(super) fn settle(&self, completed: bool) {
-        if completed {
-            self.completed.fetch_add(1, Ordering::Relaxed);
-        }
-        self.settled.fetch_add(1, Ordering::Release);
+    /// A request is no longer under way, and was not answered.
+    pub(super) fn give_up(&self) {
+        self.unanswered.fetch_add(1, Ordering::Release);
     }
 }
 
@@ -92,14 +102,17 @@ mod tests {
 
     #[test]
     fn sums_over_all_lanes() {
-        let counts = Counts::new(2);
+        let counts = Counts::new(LatencyTable::several(2).into());
         for lane in 0..4 {
             let count = counts.of(lane);
             count.attempt();
             count.open();
             count.send();
             count.send();
-            count.settle(lane > 0);
+            match lane {
+                0 => count.give_up(),
+                _ => counts.answered(lane, 1_000_000),
+            }
         }
         counts.of(3).close();
         counts.of(1).fail();

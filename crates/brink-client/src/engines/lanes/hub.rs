@@ -84,14 +84,17 @@ impl Hub {
     /// Those of [`WorkerSamples::new`].
     pub(in crate::engines) fn new(worker: &Worker<'_>, shards: u32) -> io::Result<Self> {
         let Worker { options, index, workers, .. } = *worker;
-        let samples = (0..shards).map(|_| WorkerSamples::new().map(Mutex::new)).collect::<io::Result<_>>()?;
+        let failures = || worker.shard.failures();
+        let samples = (0..shards)
+            .map(|_| WorkerSamples::telling(failures()).map(Mutex::new))
+            .collect::<io::Result<_>>()?;
         let (all, first) = (workers * shards, index * shards);
         let dialer =
             |shard| Mutex::new(Dialer::new(&Worker { index: first + shard, workers: all, ..*worker }));
         Ok(Self {
             stage: Arc::clone(worker.stage),
             options: options.clone(),
-            counts: Counts::new(shards as usize),
+            counts: Counts::new(worker.shard.make_latencies(shards.max(1) as usize)),
             script: Script::new(options),
             verify_timeout_ns: nanoseconds(options.timeout),
             reply_timeout_ns: nanoseconds(options.reply_timeout()),

@@ -189,7 +189,7 @@ impl<W: Wait> Lane<W> {
         match self.carry(slot, &mut before).await {
             Ok(answer) => {
                 self.under_way = None;
-                self.hub.counts.of(self.index).settle(true);
+                self.hub.counts.answered(self.index, answer.now_ns.saturating_sub(clock_ns));
                 self.connections[slot].idle_ns = answer.now_ns;
                 let times = Times { since_ns: clock_ns, now_ns: answer.now_ns };
                 self.finish(Finished { times, reply: answer.reply, before });
@@ -200,7 +200,7 @@ impl<W: Wait> Lane<W> {
             }
             Err((phase, Fault::Lost(errno))) => {
                 self.under_way = None;
-                self.hub.counts.of(self.index).settle(false);
+                self.hub.counts.of(self.index).give_up();
                 self.hub.count_failed(self.index, clock_ns, before);
                 self.lose(slot, phase, &errno);
             }

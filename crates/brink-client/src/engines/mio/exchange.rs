@@ -85,6 +85,7 @@ impl Driver<'_> {
             }
             State::Requested => {
                 self.worker.shard.settle(true);
+                self.latencies[0].count_alone(now_ns.saturating_sub(clock_ns));
                 self.count_reply(clock_ns, now_ns, &reply);
             }
             State::FinalVerifying => self.settle(),
