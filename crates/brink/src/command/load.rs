@@ -85,7 +85,7 @@ pub fn run(args: &LoadArgs) -> Result<(), Failure> {
         stderr::say(&format!("brink: {why}"));
     }
     command::print_result(args.format, &args.follow, &result, failure.as_ref(), answer::answer_one)?;
-    say(args.format, &judgements)?;
+    say(args, &judgements)?;
     failure.map_or(Ok(()), Err)
 }
 
@@ -100,11 +100,11 @@ fn judge(slo: &[Gate], result: &mut CaseResult) -> Vec<Judgement> {
 }
 
 /// Where stdout is one JSON object and nothing else, on stderr.
-fn say(format: Format, judgements: &[Judgement]) -> Result<(), Failure> {
+fn say(args: &LoadArgs, judgements: &[Judgement]) -> Result<(), Failure> {
     for judgement in judgements {
         let line = format!("slo {}: {}", judgement.rule, judgement.words());
-        match format {
-            Format::Text => command::print(&format!("{line}\n"))?,
+        match args.format {
+            Format::Text => command::print_words(&args.follow, &format!("{line}\n"))?,
             Format::Json => stderr::say(&format!("brink: {line}")),
         }
     }

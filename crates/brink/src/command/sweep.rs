@@ -57,7 +57,7 @@ pub fn run(args: &SweepArgs) -> Result<(), Failure> {
     if runner.caught().code().is_some() {
         stderr::say(&format!("brink: to go on where it was stopped: brink sweep --resume {}", out.display()));
     }
-    let breach = judge(args.format, &gates, &run)?;
+    let breach = judge(args, &gates, &run)?;
     verdict(&run, runner.caught().code(), breach)
 }
 
@@ -189,15 +189,15 @@ fn print(args: &SweepArgs, run: &RunData) -> Result<(), Failure> {
 
 /// Holds every case against the gates. Where stdout is one JSON object and nothing else, what becomes of them is said on
 /// stderr.
-fn judge(format: Format, gates: &[Gate], run: &RunData) -> Result<Option<Code>, Failure> {
+fn judge(args: &SweepArgs, gates: &[Gate], run: &RunData) -> Result<Option<Code>, Failure> {
     if gates.is_empty() {
         return Ok(None);
     }
     let side = Side::new("", run.results.clone(), run.plan.as_ref(), Vec::new());
     let judgements = gate::judge(gates, &side.subjects(), false);
     let text = comparison::text(None, &judgements);
-    match format {
-        Format::Text => command::print(&format!("\n{text}"))?,
+    match args.format {
+        Format::Text => command::print_words(&args.follow, &format!("\n{text}"))?,
         Format::Json => text.lines().for_each(|line| stderr::say(&format!("brink: {line}"))),
     }
     Ok(command::compare::breach(&judgements))
