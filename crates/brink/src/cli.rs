@@ -329,6 +329,9 @@ pub struct ReportArgs {
     /// Also write each plot as a stand-alone SVG into this folder
     #[arg(long, value_name = "DIR")]
     pub svg: Option<PathBuf>,
+    /// Also write each plot as a PNG into this folder, of twice the size
+    #[arg(long, value_name = "DIR")]
+    pub png: Option<PathBuf>,
 }
 
 /// `brink limits`

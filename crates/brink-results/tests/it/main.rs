@@ -4,6 +4,8 @@
 mod answers;
 mod drawn;
 mod fixtures;
+mod large;
+mod plots;
 mod stored;
 mod verdicts;
 mod workload_verdicts;
