@@ -159,6 +159,7 @@ costs='["%s: %.0f B/connection" % (t["case"]["target"]["label"],
 
 cat >redis.toml <<TOML
 name = "redis"
+repeats = 1
 
 [[target]]
 label = "started"
@@ -189,6 +190,7 @@ check_json redis_sweep.out 'all("command" in t["case"]["target"]["origin"]
 # With its children: nginx serves in a process that its parent forked.
 cat >nginx.toml <<TOML
 name = "nginx"
+repeats = 1
 
 [[target]]
 label = "running"

@@ -16,6 +16,7 @@ check_clean beyond.out 2000
 
 cat >sweep.toml <<'TOML'
 name = "nofile"
+repeats = 1
 seed = 1
 
 [[target]]

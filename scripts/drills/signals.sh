@@ -6,6 +6,7 @@ need python3
 
 cat >sweep.toml <<'TOML'
 name = "signals"
+repeats = 1
 seed = 1
 
 [[target]]

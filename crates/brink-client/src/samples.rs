@@ -86,7 +86,8 @@ pub struct WorkerSamples {
     pub latency: Histogram<u64>,
     /// |waited - asked| in nanoseconds, for requests of the window, where both are known.
     pub delay_error: Histogram<u64>,
-    /// How late requests of an open loop were sent although a connection was idle, in nanoseconds.
+    /// How late requests of an open loop were sent for want of the client, and not of an idle connection, in
+    /// nanoseconds: a connection was idle when they came due, or others were idle and the client had not yet looked.
     pub schedule_lag: Histogram<u64>,
     /// Requests sent, or due, within the window.
     pub requests_intended: u64,

@@ -1,7 +1,10 @@
 //! What this machine is. Read once, at the start. Must not measure anything.
 
+use std::path::{Path, PathBuf};
+
 use brink_wire::control::Machine;
 
+use crate::cgroup::Group;
 use crate::cpus;
 use crate::proc_tree::{ProcTree, field, page_bytes};
 
@@ -21,6 +24,32 @@ pub fn read() -> Machine {
     machine
 }
 
+/// How many CPUs' time a process's control group may use, the least of it and all above that can be seen. `None`: no
+/// quota, or unknown. admin-guide/cgroup-v2 (`cpu.max`), scheduler/sched-bwc (version 1).
+#[must_use]
+pub fn cpu_quota_of(pid: u32) -> Option<f64> {
+    cpu_quota_in(&ProcTree::of(pid))
+}
+
+fn cpu_quota_in(tree: &ProcTree) -> Option<f64> {
+    let group = Group::of(tree, "cpu").ok()?;
+    let read = |path: PathBuf| tree.read_absolute(&path).ok();
+    let quota_of = |directory: &Path| {
+        let (quota, period) = if group.version == 1 {
+            (read(directory.join("cpu.cfs_quota_us"))?, read(directory.join("cpu.cfs_period_us"))?)
+        } else {
+            let line = read(directory.join("cpu.max"))?;
+            let (quota, period) = line.trim().split_once(' ')?;
+            (quota.to_owned(), period.to_owned())
+        };
+        // Without a quota it is `-1` in version 1 and `max` in version 2.
+        let quota: f64 = quota.trim().parse().ok().filter(|quota| *quota > 0.0)?;
+        let period: f64 = period.trim().parse().ok().filter(|period| *period > 0.0)?;
+        Some(quota / period)
+    };
+    group.chain().filter_map(quota_of).min_by(f64::total_cmp)
+}
+
 fn read_in(tree: &ProcTree) -> Machine {
     // Each online CPU has its own line `cpuN`, after the line `cpu` of all: proc_stat(5).
     let cpus = tree.read("stat").map_or(0, |stat| {
@@ -38,6 +67,7 @@ fn read_in(tree: &ProcTree) -> Machine {
             .map(|id| id.trim().to_owned())
             .filter(|id| !id.is_empty()),
         page_bytes: page_bytes(),
+        cpu_quota: cpu_quota_in(tree),
         ..Machine::default()
     }
 }
@@ -66,6 +96,34 @@ mod tests {
         assert!(machine.cpus >= 1 && !machine.cpus_allowed.is_empty());
         assert!(machine.page_bytes.is_power_of_two());
         assert!(machine.memory_bytes.unwrap() > 1 << 20);
+    }
+
+    #[test]
+    fn the_least_quota_of_a_group_and_those_above_counts() {
+        let mounts = "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
+        let v2 = |own: &str, above: &str| {
+            let (_dir, tree) = fixture(&[
+                ("proc/7/cgroup", "0::/a/b\n"),
+                ("proc/self/mountinfo", mounts),
+                ("sys/fs/cgroup/a/b/cpu.max", own),
+                ("sys/fs/cgroup/a/cpu.max", above),
+            ]);
+            cpu_quota_in(&tree)
+        };
+        assert_eq!(v2("150000 100000\n", "max 100000\n"), Some(1.5));
+        assert_eq!(v2("150000 100000\n", "50000 100000\n"), Some(0.5));
+        assert_eq!(v2("max 100000\n", "max 100000\n"), None);
+        assert_eq!(v2("150000", "x 0"), None, "garbage");
+        let mounts = "31 23 0:27 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu,cpuacct\n";
+        for (quota, found) in [("25000\n", Some(0.25)), ("-1\n", None)] {
+            let (_dir, tree) = fixture(&[
+                ("proc/7/cgroup", "4:cpu,cpuacct:/a\n"),
+                ("proc/self/mountinfo", mounts),
+                ("sys/fs/cgroup/cpu/a/cpu.cfs_quota_us", quota),
+                ("sys/fs/cgroup/cpu/a/cpu.cfs_period_us", "100000\n"),
+            ]);
+            assert_eq!(cpu_quota_in(&tree), found, "{quota}");
+        }
     }
 
     #[test]

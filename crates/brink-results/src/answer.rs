@@ -6,6 +6,7 @@
 pub mod ceiling;
 pub mod compare;
 mod cost;
+mod crossover;
 pub mod engines;
 pub mod failures;
 pub mod fidelity;
@@ -15,6 +16,7 @@ pub mod loads;
 pub mod naming;
 pub mod shortfall;
 pub mod single;
+pub(crate) mod spread;
 pub mod table;
 pub mod workers;
 pub mod workload;

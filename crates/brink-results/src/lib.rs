@@ -12,6 +12,7 @@ pub mod memory;
 pub mod repeats;
 pub mod report;
 pub mod schema;
+pub mod series;
 pub mod slope;
 pub mod statistics;
 pub mod store;

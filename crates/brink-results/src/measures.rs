@@ -314,8 +314,12 @@ fn latency(result: &CaseResult, pick: fn(&Latency) -> u64) -> Option<Observation
 }
 
 fn slope(slope: Option<Slope>) -> Option<Observation> {
-    let slope = slope?;
-    Some(Observation { value: slope.slope, half: (slope.ci95[1] - slope.ci95[0]) / 2.0 })
+    slope.as_ref().map(of_slope)
+}
+
+/// A slope with half of its own interval.
+pub(crate) fn of_slope(slope: &Slope) -> Observation {
+    Observation { value: slope.slope, half: (slope.ci95[1] - slope.ci95[0]) / 2.0 }
 }
 
 #[cfg(test)]

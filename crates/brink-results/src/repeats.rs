@@ -2,10 +2,11 @@
 //!
 //! Invalid results stay in the group and out of its figures. Must not compare groups.
 
+use crate::answer::compare::same_load;
 use crate::answer::ordered;
 use crate::measures::Measure;
 use crate::schema::{CaseResult, Verdict};
-use crate::statistics::{Estimate, Observation, estimate};
+use crate::statistics::{Estimate, Observation, estimate, median};
 
 /// All results of one case of a run.
 #[derive(Debug, Clone)]
@@ -27,6 +28,18 @@ impl<'a> Repeats<'a> {
     /// Those whose figures may be believed.
     pub fn valid(&self) -> impl Iterator<Item = &'a CaseResult> + '_ {
         self.results.iter().copied().filter(|result| result.validity.verdict == Verdict::Valid)
+    }
+
+    /// Those that figures are made of: the valid ones, or all where none is.
+    pub fn told(&self) -> impl Iterator<Item = &'a CaseResult> + '_ {
+        let none_valid = self.valid().next().is_none();
+        self.results.iter().copied().filter(move |r| none_valid || r.validity.verdict == Verdict::Valid)
+    }
+
+    /// The median of what [`told`](Self::told) measured, without an interval; `None` where none did.
+    #[must_use]
+    pub fn median(&self, pick: impl Fn(&CaseResult) -> Option<f64>) -> Option<f64> {
+        median(&self.told().filter_map(pick).collect::<Vec<f64>>())
     }
 
     /// What the valid ones measured.
@@ -56,9 +69,21 @@ pub fn name(result: &CaseResult) -> &str {
 /// The cases of a run with their repeats, in the order of [`ordered`].
 #[must_use]
 pub fn repeats(results: &[CaseResult]) -> Vec<Repeats<'_>> {
+    grouped(&ordered(results))
+}
+
+/// The cases of these results with their repeats, in their order.
+#[must_use]
+pub fn grouped<'a>(results: &[&'a CaseResult]) -> Vec<Repeats<'a>> {
     let mut groups: Vec<Repeats> = Vec::new();
-    for result in ordered(results) {
-        match groups.iter_mut().find(|group| group.name == name(result)) {
+    let is_of = |group: &Repeats, result: &CaseResult| {
+        let (one, other) = (&group.first().case, &result.case);
+        group.name == name(result)
+            && one.target.label == other.target.label
+            && same_load(&one.load, &other.load)
+    };
+    for &result in results {
+        match groups.iter_mut().find(|group| is_of(group, result)) {
             Some(group) => group.results.push(result),
             None => groups.push(Repeats { name: name(result).to_owned(), results: vec![result] }),
         }

@@ -34,6 +34,9 @@ pub struct Plan {
     pub command: Vec<String>,
     /// When it was made, RFC 3339, UTC.
     pub created: String,
+    /// When it was gone on with after it had been stopped, RFC 3339, UTC.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resumed: Vec<String>,
     /// In the order they run.
     pub cases: Vec<Case>,
 }
@@ -68,6 +71,9 @@ pub struct CaseResult {
     /// Whether preflight refused it: a limit is in the way, and nothing was opened.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub refused: bool,
+    /// Whether somebody stopped it before its end: what was measured until then is here.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub interrupted: bool,
     /// How the edge was found; only of `brink ceiling`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ceiling: Option<Ceiling>,
@@ -273,6 +279,9 @@ pub struct EndSample {
     /// Only of the client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_p99_ns: Option<u64>,
+    /// Requests sent and not yet answered; only of the client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_flight: Option<u64>,
     /// The processes one by one, where there are several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub workers: Vec<brink_wire::control::ProcessUsage>,

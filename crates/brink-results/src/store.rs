@@ -151,6 +151,37 @@ pub fn write_plan(dir: &Path, plan: &Plan) -> Result<PathBuf, RunDirError> {
     })
 }
 
+/// Writes the plan of a run anew, in the place of the one that is there.
+///
+/// # Errors
+/// [`WriteError`].
+pub fn rewrite_plan(dir: &Path, plan: &Plan) -> Result<PathBuf, WriteError> {
+    write_json(dir, PLAN_FILE, plan)
+}
+
+/// Gives a file, if there is one, a name by which it is no result any more, and which nothing has:
+/// `003-x.json.set-aside-1`.
+///
+/// # Errors
+/// [`WriteError`].
+pub fn set_aside(path: &Path) -> Result<(), WriteError> {
+    let failed = |source| WriteError { path: path.to_owned(), source };
+    for number in 1..=u32::MAX {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".set-aside-{number}"));
+        let aside = path.with_file_name(name);
+        // link(2) refuses a name that is there, which rename(2) does not.
+        match fs::hard_link(path, &aside) {
+            Ok(()) => return fs::remove_file(path).map_err(failed),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(_) if !aside.exists() => return fs::rename(path, &aside).map_err(failed),
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    Ok(())
+}
+
 /// Writes the result of the case that ran as the `number`th, counted from 1.
 ///
 /// # Errors

@@ -2,18 +2,20 @@
 //!
 //! Pure. Must not name limits: `failure_point` already has.
 
+mod cpu;
 mod cycle;
 mod missing;
 mod rate;
 mod replies;
+mod steady;
 
 use brink_wire::value::format_count;
 
-use crate::case::Workload;
 use crate::schema::{CaseResult, End, Failure, FailurePoint, Validity, Verdict};
-use crate::window;
 
+pub use cpu::{BUSY_SHARE_MAX, OTHERS_SHARE_MAX, OTHERS_SHARE_TOLD, QUOTA_SHARE_MAX, STEAL_SHARE_MAX};
 pub(crate) use missing::NO_REQUESTS;
+pub use steady::{STALL_SHARE_MAX, VARIATION_MAX, WARM_UP_MOVES_MAX, WARM_UP_SHARE_MAX};
 
 /// Share of the CPU it may use from which a client counts as the bottleneck.
 pub const CLIENT_CPU_SHARE_MAX: f64 = 0.9;
@@ -63,16 +65,22 @@ pub fn judge(input: Input<'_>) -> Validity {
     found.extend(replies::failed(result, blame));
     found.extend(cycle::above_bound(result).map(|reason| (Verdict::Failed, reason)));
     let client_bound: Vec<String> =
-        client_cpu(result).into_iter().chain(rate::schedule_lag(result)).collect();
+        cpu::client_bound(result).into_iter().chain(rate::schedule_lag(result)).collect();
     let is_client_bound = !client_bound.is_empty();
     found.extend(client_bound.into_iter().map(|reason| (Verdict::ClientBound, reason)));
-    found.extend(rate::fell_behind(result, is_client_bound));
+    let behind = rate::fell_behind(result, is_client_bound);
+    let fell_behind = behind.is_some();
+    found.extend(behind);
     found.extend(cycle::too_short(result).map(|reason| (Verdict::Unsteady, reason)));
-    found.extend(unsteady(result).map(|reason| (Verdict::Unsteady, reason)));
+    found.extend(steady::moved(result, fell_behind));
+    found.extend(cpu::taken(result));
     found.extend(met_by_target(result, found.as_slice()).map(|reason| (Verdict::LimitBound, reason)));
     let verdict = found.iter().map(|f| f.0).max().unwrap_or(Verdict::Valid);
-    let mut reasons: Vec<String> = found.into_iter().map(|f| f.1).collect();
+    // What condemns nothing comes after what does: the first reason is the one that is quoted.
+    let (grave, notes): (Vec<_>, Vec<_>) = found.into_iter().partition(|f| f.0 > Verdict::Valid);
+    let mut reasons: Vec<String> = grave.into_iter().chain(notes).map(|f| f.1).collect();
     reasons.extend(slow_connects(result));
+    reasons.extend(cpu::target_at_quota(result));
     reasons.extend(cycle::short_warmup(result));
     reasons.extend(missing::nulls(result));
     reasons.extend(input.missing.iter().cloned());
@@ -142,49 +150,4 @@ fn dead_workers(result: &CaseResult) -> Option<String> {
         _ => format_count(dead),
     };
     (dead > 0).then(|| format!("{of} serving processes of the target died"))
-}
-
-fn client_cpu(result: &CaseResult) -> Option<String> {
-    let used = window::client_cpu_per_s(result)?;
-    let load = &result.case.load;
-    let allowed = &result.facts.client.machine.cpus_allowed;
-    let cpus = match (&load.cpus, allowed.len()) {
-        (Some(cpus), _) => cpus.len(),
-        (None, 0) => result.facts.client.machine.cpus as usize,
-        (None, allowed) => allowed,
-    };
-    // The engine with a thread for each connection is bounded by the CPUs alone.
-    let may = if load.engine == "threads" { cpus } else { cpus.min(load.threads as usize) } as f64;
-    if may <= 0.0 || used < CLIENT_CPU_SHARE_MAX * may {
-        return None;
-    }
-    let threads = load.threads;
-    Some(if used <= may {
-        format!(
-            "the client used {used:.2} CPU seconds per second of the {may:.0} it can use ({threads} threads, {cpus} CPUs)"
-        )
-    } else {
-        // The sampled figure is the whole process's: how much of it the threads of load used is not known.
-        format!(
-            "the client used {used:.2} CPU seconds per second, other threads included; its {threads} threads of load \
-             can use {may:.0} ({cpus} CPUs) and may have used it all"
-        )
-    })
-}
-
-/// A rate that drifts. Not asked of an open loop, which has its intended rate to be held against, nor where the
-/// number of requests is fixed, whose end is ragged.
-fn unsteady(result: &CaseResult) -> Option<String> {
-    let load = &result.case.load;
-    let think_ns = match load.workload {
-        Workload::Closed { think_ns } | Workload::Churn { think_ns } if load.requests.is_none() => think_ns,
-        _ => return None,
-    };
-    let drift = window::drift(result, think_ns)?;
-    (drift > DRIFT_MAX).then(|| {
-        format!(
-            "the completion rate of the two ends of the window differs by at least {:.0}%",
-            (drift * 100.0).floor()
-        )
-    })
 }

@@ -4,7 +4,8 @@
 
 use brink_wire::control::ProcessUsage;
 
-use crate::schema::{CaseResult, EndFacts, EndSample};
+use crate::schema::{CaseResult, EndFacts, EndSample, MachineSample};
+use crate::statistics::median;
 
 /// When the measuring window began and ended, in seconds since the case began. From the phase marks;
 /// a window without a mark after it ends after `requests.window_s`. `None` without a window.
@@ -52,6 +53,26 @@ fn possible(cpu_per_s: f64, end: Option<&EndFacts>) -> Option<f64> {
     let cpus = end.map_or(0, |end| end.machine.cpus);
     (cpus == 0 || cpu_per_s <= 1.1 * f64::from(cpus)).then_some(cpu_per_s)
 }
+
+/// What a counter of a machine rose by per second between the first and the last sample in the span that know it.
+/// `None` with fewer than two, or where they are less than 1.5 s apart: the kernel counts in ticks of 10 ms, and a
+/// program that starts or ends beside would be most of less.
+#[must_use]
+pub fn machine_per_s(
+    samples: &[MachineSample],
+    (start, end): (f64, f64),
+    counter: fn(&MachineSample) -> Option<f64>,
+) -> Option<f64> {
+    let within = samples.iter().filter(|s| s.t_s >= start && s.t_s <= end);
+    let mut known = within.filter_map(|s| Some((s.t_s, counter(s)?)));
+    let first = known.next()?;
+    let last = known.next_back()?;
+    let elapsed_s = last.0 - first.0;
+    (elapsed_s >= MACHINE_S_MIN).then(|| (last.1 - first.1) / elapsed_s)
+}
+
+/// See [`machine_per_s`].
+const MACHINE_S_MIN: f64 = 1.5;
 
 /// The most threads seen in the span.
 #[must_use]
@@ -134,6 +155,65 @@ pub fn workers(result: &CaseResult) -> Vec<WorkerUsage> {
 
 fn within(samples: &[EndSample], (start, end): (f64, f64)) -> impl Iterator<Item = &EndSample> {
     samples.iter().filter(move |s| s.t_s >= start && s.t_s <= end)
+}
+
+/// The window cut into blocks of equal length, one after the other; what is left at its end is in none.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Blocks {
+    /// Replies in each.
+    pub counts: Vec<f64>,
+    /// Length of one.
+    pub block_s: f64,
+    /// By how much the count of a block may be off, at either of its ends, as a share of it: connections that answer
+    /// together may have done so on this or on that side of a cut, and the samples do not tell.
+    pub unsure_share: f64,
+}
+
+/// Fewest replies in a block, so that chance alone is no more than a seventh of it.
+const BLOCK_REPLIES_MIN: f64 = 50.0;
+/// Blocks are made of this many cycles, where that leaves [`BLOCKS_WANTED`].
+const BLOCK_CYCLES: f64 = 10.0;
+/// See [`BLOCK_CYCLES`].
+const BLOCKS_WANTED: f64 = 20.0;
+
+/// The replies of the window by blocks. `cycle_s` is the time between the replies of one connection: a block is whole
+/// cycles long, as in [`drift`], and at least as long as the samples are apart. `None` where the samples do not reach
+/// over the window.
+#[must_use]
+pub fn blocks(result: &CaseResult, cycle_s: f64) -> Option<Blocks> {
+    let (start, end) = span(result)?;
+    let samples = &result.usage.client;
+    let count = |t_s| replies_at(samples, t_s, 0.0).map(|c| c.0);
+    let per_s = (count(end)? - count(start)?) / (end - start);
+    let gaps: Vec<f64> = samples.windows(2).map(|pair| pair[1].t_s - pair[0].t_s).collect();
+    let shortest_s = median(&gaps)?.max(BLOCK_REPLIES_MIN / per_s);
+    let room = ((end - start) / BLOCKS_WANTED / cycle_s).floor();
+    let cycles = (shortest_s / cycle_s).ceil().max(BLOCK_CYCLES.min(room));
+    let block_s = cycles * cycle_s;
+    // What ends a millionth short of the window's end is whole: these are sums of fractions.
+    let whole = ((end - start) / block_s + 1e-6).floor();
+    if !whole.is_finite() || whole < 1.0 {
+        return None;
+    }
+    let cuts: Vec<f64> = (0..=whole as usize).map(|i| (start + i as f64 * block_s).min(end)).collect();
+    let at: Vec<f64> = cuts.iter().map(|&t_s| count(t_s)).collect::<Option<_>>()?;
+    let counts: Vec<f64> = at.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    let usual = median(&counts)?;
+    let jump = |t_s: &f64| replies_at(samples, *t_s, f64::INFINITY).map_or(0.0, |(low, high)| high - low);
+    let unsure = cuts.iter().map(jump).fold(0.0, f64::max).min(usual / cycles);
+    Some(Blocks { counts, block_s, unsure_share: if usual > 0.0 { unsure / usual } else { 0.0 } })
+}
+
+/// The longest times without a reply between samples of the window, each with when it began, in seconds since the
+/// window did: `(began_s, length_s)`.
+#[must_use]
+pub fn silences(result: &CaseResult) -> Vec<(f64, f64)> {
+    let Some((start, end)) = span(result) else { return Vec::new() };
+    let known: Vec<(f64, u64)> = within(&result.usage.client, (start, end))
+        .filter_map(|s| Some((s.t_s - start, s.requests?)))
+        .collect();
+    let silent = known.chunk_by(|a, b| a.1 == b.1).filter(|same| same.len() > 1);
+    silent.map(|same| (same[0].0, same[same.len() - 1].0 - same[0].0)).collect()
 }
 
 /// Fewest replies in each part that say anything about a drift of a tenth.

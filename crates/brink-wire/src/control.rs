@@ -69,6 +69,10 @@ pub struct Machine {
     pub cpus: u32,
     /// CPUs this process may run on.
     pub cpus_allowed: Vec<usize>,
+    /// How many CPUs' time its control group may use, the least of it and all above (cpu.max; version 1:
+    /// cpu.cfs_quota_us over cpu.cfs_period_us). `None`: no quota, or unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_quota: Option<f64>,
     /// Memory in all.
     pub memory_bytes: Option<u64>,
     /// Differs between machines and between boots; the same on both ends means one kernel.
@@ -181,6 +185,9 @@ pub struct MachineUsage {
     pub cpu_busy_s: Option<f64>,
     /// Time stolen by the hypervisor, in seconds, from /proc/stat.
     pub cpu_steal_s: Option<f64>,
+    /// The part of the busy time that went into interrupts, hard and soft, in seconds, from /proc/stat.
+    #[serde(default)]
+    pub cpu_irq_s: Option<f64>,
     /// `TCPReqQFullDrop` of /proc/net/netstat: handshakes dropped because a listen queue was full.
     #[serde(default)]
     pub tcp_request_queue_drops: Option<u64>,

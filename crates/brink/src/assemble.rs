@@ -105,6 +105,7 @@ impl Context {
             failure_point: None,
             predicted: self.predicted,
             refused: false,
+            interrupted: false,
             ceiling: None,
             target_counters: None,
             case: self.case,

@@ -97,7 +97,8 @@ impl CaseRunner {
         let death =
             died.unwrap_or_else(|| Death::before("the process that ran it left no result".to_owned()));
         let how = death.how.clone();
-        let result = run::of_dead_client(case, death, told.preamble, &told.snapshots);
+        let mut result = run::of_dead_client(case, death, told.preamble, &told.snapshots);
+        result.interrupted = self.caught.code().is_some();
         if let Some((out, number)) = asked.out {
             store::write_result(out, number, &result).map_err(|error| Failure::failed(error.to_string()))?;
         }

@@ -296,10 +296,15 @@ pub struct CeilingArgs {
 #[derive(Debug, Args)]
 pub struct SweepArgs {
     /// The sweep file
-    pub file: PathBuf,
+    #[arg(required_unless_present = "resume")]
+    pub file: Option<PathBuf>,
     /// Folder for results and report; it must not hold a run already [default: results/<date>-<name>, numbered if taken]
     #[arg(short, long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Go on with the sweep in this folder where it was stopped: with the cases that have no result, were cut short, or
+    /// were refused because of a limit
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["file", "out"])]
+    pub resume: Option<PathBuf>,
     /// Run cases even if a limit is known to be in the way
     #[arg(long)]
     pub no_preflight: bool,

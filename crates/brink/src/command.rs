@@ -14,13 +14,13 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use brink_results::case::{Case, LoadCase, Origin, Protocol, TargetCase, Workload};
-use brink_results::schema::{CaseResult, PLAN_SCHEMA, Plan};
+use brink_results::schema::{CaseResult, PLAN_SCHEMA, Plan, Verdict};
 use brink_results::store;
 use brink_results::store::RunDirError;
 use brink_wire::value::{format_count, format_duration};
 
 use crate::cli::{ClientArgs, Cpus, Format, WhereArgs};
-use crate::exit::Failure;
+use crate::exit::{Code, Failure};
 use crate::plan::Machine;
 use crate::reach::Permission;
 use crate::stderr;
@@ -133,6 +133,11 @@ pub fn line() -> Vec<String> {
     words
 }
 
+/// This moment, RFC 3339, UTC.
+pub fn now() -> String {
+    humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
+}
+
 /// Makes the folder this run's own, before anything is measured that could not be written later.
 ///
 /// # Errors
@@ -145,10 +150,16 @@ pub fn claim(out: &Path, case: &Case) -> Result<(), RunDirError> {
         seed: 0,
         brink_version: env!("CARGO_PKG_VERSION").to_owned(),
         command: line(),
-        created: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+        created: now(),
+        resumed: Vec::new(),
         cases: vec![case.clone()],
     };
     store::write_plan(out, &plan).map(drop)
+}
+
+/// Whether a signal cut a case short. One that came after all was measured did not.
+pub fn is_interrupted(result: &CaseResult, signal: Option<Code>) -> bool {
+    signal.is_some() && result.validity.verdict == Verdict::Failed
 }
 
 /// Prints a result as JSON, or in words.

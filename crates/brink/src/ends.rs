@@ -89,6 +89,7 @@ impl Ends {
         let client = EndSample {
             live: Some(live.live),
             requests: Some(live.completed),
+            in_flight: Some(live.in_flight),
             ..end_sample(t_s, &[self.client.sample()])
         };
         let machine = machine_sample(t_s, usage::machine());
@@ -220,6 +221,7 @@ fn end_sample(t_s: f64, processes: &[ProcessUsage]) -> EndSample {
         live: None,
         requests: None,
         latency_p99_ns: None,
+        in_flight: None,
         workers: Vec::new(),
     }
 }

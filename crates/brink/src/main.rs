@@ -18,6 +18,7 @@ mod preflight;
 mod progress;
 mod reach;
 mod run;
+mod run_folder;
 mod signals;
 mod stderr;
 mod supervise;

@@ -256,7 +256,19 @@ mod tests {
     fn every_target_at_every_step_and_repeat() {
         let cases = plan(FILE);
         let mut names: Vec<_> = cases.iter().map(|case| case.name.as_str()).collect();
-        assert_ne!(names[..2], ["threads-c10-r1", "mio-c10-r1"], "the seed shuffles");
+        assert!(
+            names[..4].iter().all(|name| name.ends_with("-r1")),
+            "a repeat has every case once: {names:?}"
+        );
+        let step = |name: &str| name.split('-').nth(1).map(str::to_owned);
+        for pair in names.chunks(2) {
+            assert_eq!(step(pair[0]), step(pair[1]), "targets at one step follow each other: {names:?}");
+        }
+        let first_of = |seed: u64| {
+            plan(&FILE.replace("repeats = 2", &format!("repeats = 2\nseed = {seed}")))[0].name.clone()
+        };
+        let firsts: std::collections::BTreeSet<String> = (1..=20).map(first_of).collect();
+        assert_eq!(firsts.len(), 4, "the seed shuffles steps and targets");
         names.sort_unstable();
         assert_eq!(
             names,
@@ -282,7 +294,7 @@ mod tests {
 
     #[test]
     fn a_name_says_as_much_as_tells_steps_apart() {
-        let text = "name=\"x\"\n[[target]]\nmodel=\"mio\"\n[[step]]\nconnections=5\ndelay=\"1ms\"\n[[step]]\nconnections=5\ndelay=\"10ms\"\n[[step]]\nconnections=6\n";
+        let text = "name=\"x\"\nrepeats=1\n[[target]]\nmodel=\"mio\"\n[[step]]\nconnections=5\ndelay=\"1ms\"\n[[step]]\nconnections=5\ndelay=\"10ms\"\n[[step]]\nconnections=6\n";
         let mut names: Vec<_> = plan(text).into_iter().map(|case| case.name).collect();
         names.sort_unstable();
         assert_eq!(names, ["mio-c5-d10ms-r1", "mio-c5-d1ms-r1", "mio-c6-r1"]);

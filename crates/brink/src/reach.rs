@@ -151,6 +151,7 @@ fn facts_by_pid(pid: u32) -> EndFacts {
     if let Ok(cpus) = brink_host::cpus::allowed_of(pid) {
         machine.cpus_allowed = cpus;
     }
+    machine.cpu_quota = brink_host::machine::cpu_quota_of(pid);
     EndFacts { machine, limits: brink_host::limits::read(pid), work_error_ratio: None }
 }
 

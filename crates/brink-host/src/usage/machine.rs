@@ -75,14 +75,22 @@ fn fill(usage: &mut MachineUsage, tree: &ProcTree) {
         usage.page_table_bytes = field(&meminfo, "PageTables:");
     }
     usage.oom_kills = tree.read("vmstat").and_then(|vmstat| field(&vmstat, "oom_kill "));
-    if let Some((busy_s, steal_s)) = tree.read("stat").and_then(|stat| cpu_time(&stat)) {
-        usage.cpu_busy_s = Some(busy_s);
-        usage.cpu_steal_s = steal_s;
+    if let Some(time) = tree.read("stat").and_then(|stat| cpu_time(&stat)) {
+        usage.cpu_busy_s = Some(time.busy_s);
+        usage.cpu_irq_s = Some(time.irq_s);
+        usage.cpu_steal_s = time.steal_s;
     }
 }
 
-/// Busy and stolen seconds of all CPUs: user, nice, system, idle, iowait, irq, softirq, steal.
-fn cpu_time(stat: &str) -> Option<(f64, Option<f64>)> {
+/// Seconds of all CPUs.
+struct CpuTime {
+    busy_s: f64,
+    irq_s: f64,
+    steal_s: Option<f64>,
+}
+
+/// From user, nice, system, idle, iowait, irq, softirq, steal.
+fn cpu_time(stat: &str) -> Option<CpuTime> {
     let rest = stat.lines().find_map(|line| line.strip_prefix("cpu "))?;
     let ticks: Vec<u64> = rest
         .split_whitespace()
@@ -93,7 +101,11 @@ fn cpu_time(stat: &str) -> Option<(f64, Option<f64>)> {
     let steal = ticks.get(7).copied();
     let busy = ticks[0] + ticks[1] + ticks[2] + ticks[5] + ticks[6] + steal.unwrap_or(0);
     let per_s = clock_ticks_per_second() as f64;
-    Some((busy as f64 / per_s, steal.map(|ticks| ticks as f64 / per_s)))
+    Some(CpuTime {
+        busy_s: busy as f64 / per_s,
+        irq_s: (ticks[5] + ticks[6]) as f64 / per_s,
+        steal_s: steal.map(|ticks| ticks as f64 / per_s),
+    })
 }
 
 #[cfg(test)]
@@ -132,6 +144,7 @@ mod tests {
         assert_eq!((usage.tcp_abort_on_memory, usage.oom_kills), (Some(44), Some(3)));
         let per_s = clock_ticks_per_second() as f64;
         assert_eq!((usage.cpu_busy_s, usage.cpu_steal_s), (Some(700.0 / per_s), Some(70.0 / per_s)));
+        assert_eq!(usage.cpu_irq_s, Some(30.0 / per_s));
     }
 
     #[test]

@@ -1,17 +1,20 @@
 //! Who is compared with whom, and where they differ: sentences from valid results only.
 //!
-//! Models are compared where they ran the same load with the same wait at the target. A difference is
-//! claimed only where intervals are apart. Must not rank by a throughput that the delay dictates.
+//! Models are compared where they ran the same load with the same wait at the target: medians of their repeats. A
+//! difference is claimed only where 95% intervals are apart. Must not rank by a throughput that the delay dictates.
 
 use std::time::Duration;
 
 use brink_wire::value::{format_count, format_duration, format_ns};
 
 use crate::answer::naming::Names;
+use crate::answer::spread::{Spread, figures, of_measure, told_apart};
 use crate::answer::table::{printable, rate};
-use crate::answer::{cost, listed, shortfall};
+use crate::answer::{cost, crossover, listed, shortfall};
 use crate::case::{LoadCase, Protocol, Workload};
+use crate::measures::Measure;
 use crate::schema::{CaseResult, Verdict};
+use crate::statistics::median;
 
 /// Share of its ceiling from which a throughput says more about the delay than about the model.
 pub(super) const NEAR_CEILING: f64 = 0.9;
@@ -19,7 +22,8 @@ pub(super) const NEAR_CEILING: f64 = 0.9;
 /// Most labels whose neighbours are compared in a sentence for each pair.
 pub(super) const PAIRS_MAX: usize = 5;
 
-/// Memory and CPU time, throughput and p99 of the labels that can be compared, and where any stays behind its delay;
+/// Memory and CPU time, throughput, latency and connect rate of the labels that can be compared, where their order
+/// turns, and where any stays behind its delay;
 /// for each load by itself, where the run has several that are not steps of one.
 #[must_use]
 pub fn compared(results: &[&CaseResult]) -> Vec<String> {
@@ -57,8 +61,12 @@ fn alike(results: &[&CaseResult]) -> Vec<String> {
     let at_all = shared(results, |p| (p.peers.len(), p.connections, 0));
     said.extend(at_all.as_ref().and_then(cost::cpu));
     said.extend(at_most.as_ref().and_then(throughput));
+    said.extend(at_most.as_ref().and_then(makespan));
     said.extend(shortfall::shortfalls(results));
+    said.extend(at_most.as_ref().and_then(p50));
     said.extend(at_most.as_ref().and_then(p99));
+    said.extend(at_most.as_ref().and_then(connect_rate));
+    said.extend(crossover::crossovers(results));
     said
 }
 
@@ -68,16 +76,32 @@ pub(super) struct Peer<'a> {
     pub(super) repeats: Vec<&'a CaseResult>,
 }
 
+impl Peer<'_> {
+    /// Requests/s, the median, as a share of the ceiling.
+    pub(super) fn share(&self) -> Option<f64> {
+        let of = |pick: fn(&CaseResult) -> Option<f64>| {
+            median(&self.repeats.iter().filter_map(|r| pick(r)).collect::<Vec<f64>>())
+        };
+        let ceiling = of(|r| r.requests.per_s_ceiling).filter(|ceiling| *ceiling > 0.0)?;
+        Some(of(|r| r.requests.per_s)? / ceiling)
+    }
+}
+
 pub(super) struct Peers<'a> {
-    connections: u64,
+    pub(super) connections: u64,
     pub(super) peers: Vec<Peer<'a>>,
 }
 
 impl Peers<'_> {
     /// Whether their rate is that of a schedule.
-    fn is_open(&self) -> bool {
+    pub(super) fn is_open(&self) -> bool {
         let first = self.peers.first().and_then(|peer| peer.repeats.first());
         first.is_some_and(|r| matches!(r.case.load.workload, Workload::Open { .. }))
+    }
+
+    /// Whether all were repeated, and there are several: what single runs say is in the tables.
+    fn is_repeated(&self) -> bool {
+        self.peers.len() > 1 && self.peers.iter().all(|peer| peer.repeats.len() > 1)
     }
 
     pub(super) fn at(&self) -> String {
@@ -110,6 +134,19 @@ fn shared<'a, R: PartialOrd>(
     best
 }
 
+/// What can be compared at each number of connections, by rising number; without those that nobody shares.
+pub(super) fn steps<'a>(results: &[&'a CaseResult]) -> Vec<Peers<'a>> {
+    let mut counts: Vec<u64> = results.iter().map(|r| r.case.load.connections).collect();
+    counts.sort_unstable();
+    counts.dedup();
+    let at = |count: &u64| {
+        let own: Vec<&CaseResult> =
+            results.iter().copied().filter(|r| r.case.load.connections == *count).collect();
+        shared(&own, |p| p.peers.len()).filter(|peers| peers.peers.len() > 1)
+    };
+    counts.iter().filter_map(at).collect()
+}
+
 /// The same load, and the same wait and work at the target. What serves it, and in how many processes, may differ:
 /// that is the question. A wait or work of the target's own counts only where requests do not ask for theirs.
 fn comparable(a: &CaseResult, b: &CaseResult) -> bool {
@@ -122,7 +159,7 @@ fn comparable(a: &CaseResult, b: &CaseResult) -> bool {
 
 /// The same but for the host that is spoken to and the random numbers that are drawn, which differ between targets
 /// and repeats of one question.
-fn same_load(a: &LoadCase, b: &LoadCase) -> bool {
+pub(crate) fn same_load(a: &LoadCase, b: &LoadCase) -> bool {
     let plain = |load: &LoadCase| {
         let mut load = LoadCase { seed: 0, ..load.clone() };
         if let Protocol::Http { host, .. } = &mut load.protocol {
@@ -146,121 +183,80 @@ pub(super) fn labels<'a>(results: &[&'a CaseResult]) -> Vec<&'a str> {
     labels
 }
 
-/// A figure of one label over its repeats.
-pub(super) struct Repeats {
-    label: String,
-    count: usize,
-    low: f64,
-    high: f64,
-}
-
-/// A figure of each label over its repeats, the lowest first.
-pub(super) fn repeats(peers: &Peers, pick: impl Fn(&CaseResult) -> Option<f64>) -> Vec<Repeats> {
-    let mut all: Vec<Repeats> = Vec::new();
-    for peer in &peers.peers {
-        let known: Vec<f64> = peer.repeats.iter().filter_map(|r| pick(r)).collect();
-        if !known.is_empty() {
-            all.push(Repeats {
-                label: peer.label.clone(),
-                count: known.len(),
-                low: known.iter().copied().fold(f64::INFINITY, f64::min),
-                high: known.iter().copied().fold(f64::NEG_INFINITY, f64::max),
-            });
-        }
-    }
-    all.sort_by(|a, b| a.low.total_cmp(&b.low).then_with(|| a.label.cmp(&b.label)));
-    all
-}
-
-/// `mio 1.00 s and tokio 1.00 s to 1.01 s`.
-pub(super) fn figures(all: &[Repeats], format: fn(f64) -> String) -> String {
-    let figure = |r: &Repeats| match r.count {
-        1 => format!("{} {}", r.label, format(r.low)),
-        _ => format!("{} {} to {}", r.label, format(r.low), format(r.high)),
-    };
-    listed(&all.iter().map(figure).collect::<Vec<_>>())
-}
-
-/// Whose repeats are all below whose; that nobody is ranked by a single run.
-pub(super) fn told_apart(all: &[Repeats]) -> String {
-    if all.len() < 2 {
-        return String::new();
-    }
-    if all.iter().any(|r| r.count < 2) {
-        return " Measured once, so without an interval: not a ranking until the cases are repeated."
-            .to_owned();
-    }
-    if all.len() > PAIRS_MAX {
-        let mut text = format!(" By repeats (`<`: below in every one, `~`: they overlap): {}", all[0].label);
-        for pair in all.windows(2) {
-            let sign = if pair[0].high < pair[1].low { '<' } else { '~' };
-            text.push_str(&format!(" {sign} {}", pair[1].label));
-        }
-        return text + ".";
-    }
-    let pair = |pair: &[Repeats]| {
-        let (a, b) = (&pair[0], &pair[1]);
-        if a.high < b.low {
-            format!(" {} was below {} in every repeat.", a.label, b.label)
-        } else {
-            format!(" No difference seen between {} and {}: their repeats overlap.", a.label, b.label)
-        }
-    };
-    all.windows(2).map(pair).collect()
-}
-
 fn throughput(peers: &Peers) -> Option<String> {
-    let mean = |peer: &Peer, pick: fn(&CaseResult) -> Option<f64>| {
-        let known: Vec<f64> = peer.repeats.iter().filter_map(|r| pick(r)).collect();
-        (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
-    };
-    let known: Vec<(&str, f64, Option<f64>)> = peers
-        .peers
-        .iter()
-        .filter_map(|p| {
-            Some((p.label.as_str(), mean(p, |r| r.requests.per_s)?, mean(p, |r| r.requests.per_s_ceiling)))
-        })
-        .collect();
-    if known.is_empty() {
+    let all = of_measure(peers, Measure::find("requests.per_s")?);
+    if all.is_empty() {
         return None;
     }
-    let figure = |(label, per_s, ceiling): &(&str, f64, Option<f64>)| match ceiling {
-        Some(ceiling) if !peers.is_open() => format!(
-            "{label} {} requests/s ({:.0}% of its ceiling)",
-            rate(Some(*per_s)),
-            per_s / ceiling * 100.0
-        ),
-        _ => format!("{label} {} requests/s", rate(Some(*per_s))),
+    let share =
+        |one: &Spread| peers.peers.iter().find(|peer| peer.label == one.label).and_then(|peer| peer.share());
+    // Not by figure: it is no ranking yet.
+    let mut by_label: Vec<&Spread> = all.iter().collect();
+    by_label.sort_by(|a, b| a.label.cmp(&b.label));
+    let figure = |one: &&Spread| {
+        let per_s = one.text(|per_s| rate(Some(per_s)));
+        match share(one) {
+            Some(share) if !peers.is_open() => {
+                format!("{per_s} requests/s ({:.0}% of its ceiling)", share * 100.0)
+            }
+            _ => format!("{per_s} requests/s"),
+        }
     };
-    let figures: Vec<String> = known.iter().map(figure).collect();
+    let figures: Vec<String> = by_label.iter().map(figure).collect();
     let mut text = format!("{}: {}.", peers.at(), listed(&figures));
     if peers.is_open() {
         text.push_str(" It is the rate of the schedule, which ranks nobody.");
         return Some(text);
     }
-    let near = |k: &&(&str, f64, Option<f64>)| k.2.is_some_and(|ceiling| k.1 >= NEAR_CEILING * ceiling);
-    let near_count = known.iter().filter(near).count();
-    if near_count == known.len() && known.len() > PAIRS_MAX {
-        let shares = || known.iter().filter_map(|k| Some(k.1 / k.2? * 100.0));
+    let is_near = |one: &Spread| share(one).is_some_and(|share| share >= NEAR_CEILING);
+    let far: Vec<Spread> = all.iter().filter(|one| !is_near(one)).cloned().collect();
+    if far.is_empty() && all.len() > PAIRS_MAX {
+        let shares = || all.iter().filter_map(|one| Some(share(one)? * 100.0));
         let low = shares().fold(f64::INFINITY, f64::min);
         let high = shares().fold(f64::NEG_INFINITY, f64::max);
         return Some(format!(
             "{} all {} completed {low:.0}% to {high:.0}% of their ceiling. Near it is the delay that sets the rate: this \
              is not a ranking.",
             peers.at(),
-            known.len()
+            all.len()
         ));
     }
-    if near_count == known.len() {
+    if far.is_empty() {
         text.push_str(" Near the ceiling it is the delay that sets the rate: this is not a ranking.");
-    } else if known.len() > 1 {
-        text.push_str(if near_count > 0 {
-            " Those near the ceiling are not ranked by it: the delay sets their rate."
-        } else {
-            " A mean has no interval here, so no difference in throughput is claimed."
-        });
+        return Some(text);
+    }
+    text.push_str(&told_apart(&far, |per_s| format!("{}/s", rate(Some(per_s)))));
+    if far.len() < all.len() {
+        text.push_str(" Those near the ceiling are not ranked by it: the delay sets their rate.");
     }
     Some(text)
+}
+
+/// How long a fixed number of requests took, where it was repeated.
+fn makespan(peers: &Peers) -> Option<String> {
+    let all = repeated(peers, "makespan_ns")?;
+    Some(format!(
+        "{} all requests together took {}.{}",
+        peers.at(),
+        figures(&all, format_ns),
+        told_apart(&all, format_ns)
+    ))
+}
+
+/// How fast connections opened, where it was repeated and no rate was asked for.
+fn connect_rate(peers: &Peers) -> Option<String> {
+    if peers.peers.iter().flat_map(|p| &p.repeats).any(|r| r.case.load.connect_rate_per_s.is_some()) {
+        return None;
+    }
+    let all = repeated(peers, "connections.connect_per_s")?;
+    let per_s = |per_s| format!("{}/s", rate(Some(per_s)));
+    Some(format!("{} they opened at {}.{}", peers.at(), figures(&all, per_s), told_apart(&all, per_s)))
+}
+
+/// A measure of all, where all were repeated: with single runs it would only say that it says nothing.
+fn repeated(peers: &Peers, measure: &str) -> Option<Vec<Spread>> {
+    let all = of_measure(peers, Measure::find(measure).filter(|_| peers.is_repeated())?);
+    (all.len() > 1).then_some(all)
 }
 
 /// The part of the latency that was asked for, where it is the same for all requests.
@@ -272,15 +268,21 @@ fn asked(peers: &Peers) -> String {
     }
 }
 
+fn p50(peers: &Peers) -> Option<String> {
+    repeated(peers, "latency_ns.p50").map(|all| latency(peers, "p50", &all))
+}
+
 fn p99(peers: &Peers) -> Option<String> {
-    let all = repeats(peers, |r| r.latency_ns.as_ref().map(|l| l.p99 as f64));
-    (!all.is_empty()).then(|| {
-        format!(
-            "{} p99 latency{} was {}.{}",
-            peers.at(),
-            asked(peers),
-            figures(&all, format_ns),
-            told_apart(&all)
-        )
-    })
+    let all = of_measure(peers, Measure::find("latency_ns.p99")?);
+    (!all.is_empty()).then(|| latency(peers, "p99", &all))
+}
+
+fn latency(peers: &Peers, which: &str, all: &[Spread]) -> String {
+    format!(
+        "{} {which} latency{} was {}.{}",
+        peers.at(),
+        asked(peers),
+        figures(all, format_ns),
+        told_apart(all, format_ns)
+    )
 }

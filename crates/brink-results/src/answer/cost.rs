@@ -4,42 +4,30 @@
 
 use brink_wire::value::{format_bytes, format_ns};
 
-use crate::answer::compare::{PAIRS_MAX, Peers, figures, repeats, told_apart};
+use crate::answer::compare::{PAIRS_MAX, Peers};
 use crate::answer::listed;
+use crate::answer::spread::{Spread, chain, figures, spreads, told_apart};
+use crate::measures;
 use crate::schema::{CaseResult, KernelScope, Slope};
+use crate::statistics::{Observation, Scale};
 use crate::window;
 
-/// A slope with the range that it must be told apart by.
-struct Spread {
-    label: String,
-    value: f64,
-    low: f64,
-    high: f64,
+/// The slopes of all repeats: their median, with its interval. By rising slope.
+fn slopes(peers: &Peers, pick: fn(&CaseResult) -> Option<Slope>) -> Vec<Spread> {
+    spreads(peers, Scale::Amount, |r| pick(r).map(|slope| measures::of_slope(&slope)))
 }
 
-/// The slopes of all repeats: their mean, and the hull of their intervals. By rising slope.
-fn slopes(peers: &Peers, pick: fn(&CaseResult) -> Option<Slope>) -> Vec<Spread> {
-    let mut spreads: Vec<Spread> = Vec::new();
-    for peer in &peers.peers {
-        let slopes: Vec<Slope> = peer.repeats.iter().filter_map(|r| pick(r)).collect();
-        if !slopes.is_empty() {
-            spreads.push(Spread {
-                label: peer.label.clone(),
-                value: slopes.iter().map(|s| s.slope).sum::<f64>() / slopes.len() as f64,
-                low: slopes.iter().map(|s| s.ci95[0]).fold(f64::INFINITY, f64::min),
-                high: slopes.iter().map(|s| s.ci95[1]).fold(f64::NEG_INFINITY, f64::max),
-            });
-        }
-    }
-    spreads.sort_by(|a, b| a.value.total_cmp(&b.value));
-    spreads
+/// Its interval: each slope knows one, also that of a single run.
+fn ends(spread: &Spread) -> [f64; 2] {
+    spread.estimate.interval.unwrap_or([spread.estimate.value; 2])
 }
 
 /// `mio 30.5 B ±12.6 B and tokio 1.39 KiB ±1.43 B`, the larger side of intervals that are not symmetrical.
 fn with_intervals(spreads: &[Spread]) -> String {
     let figure = |s: &Spread| {
-        let half = (s.high - s.value).max(s.value - s.low);
-        format!("{} {} ±{}", s.label, format_bytes(s.value), format_bytes(half))
+        let ([low, high], value) = (ends(s), s.estimate.value);
+        let half = (high - value).max(value - low);
+        format!("{} {} ±{}", s.label, format_bytes(value), format_bytes(half))
     };
     listed(&spreads.iter().map(figure).collect::<Vec<_>>())
 }
@@ -57,14 +45,15 @@ pub(super) fn user_memory(peers: &Peers) -> Option<String> {
     );
     if spreads.len() > PAIRS_MAX {
         text.push_str(&chain(&spreads));
+        text.push_str(&extremes(&spreads));
         return Some(text);
     }
     for pair in spreads.windows(2) {
         let (less, more) = (&pair[0], &pair[1]);
         let (a, b) = (&less.label, &more.label);
-        text.push_str(&if more.low <= less.high {
-            overlap(less, more)
-        } else if less.low <= 0.0 {
+        text.push_str(&if !less.estimate.is_apart(&more.estimate) {
+            format!(" No difference seen between {a} and {b}: their intervals overlap.")
+        } else if ends(less)[0] <= 0.0 {
             format!(" {b} takes more than {a}; the interval of {a} reaches zero, so there is no ratio.")
         } else {
             format!(" {b} takes {} what {a} takes.", ratio(less, more))
@@ -73,30 +62,22 @@ pub(super) fn user_memory(peers: &Peers) -> Option<String> {
     Some(text)
 }
 
-/// Many slopes in one line, where a sentence for each pair would be read by nobody.
-fn chain(spreads: &[Spread]) -> String {
-    let mut text = format!(" By intervals (`<`: apart, `~`: they overlap): {}", spreads[0].label);
-    for pair in spreads.windows(2) {
-        let sign = if pair[1].low > pair[0].high { '<' } else { '~' };
-        text.push_str(&format!(" {sign} {}", pair[1].label));
+/// What the most takes over what the least takes that is above zero, where they are apart.
+fn extremes(spreads: &[Spread]) -> String {
+    let pair = spreads.iter().find(|s| ends(s)[0] > 0.0).zip(spreads.last());
+    match pair.filter(|(least, most)| least.estimate.is_apart(&most.estimate)) {
+        Some((least, most)) => {
+            format!(" {} takes {} what {} takes.", most.label, ratio(least, most), least.label)
+        }
+        None => String::new(),
     }
-    text.push('.');
-    let apart = spreads.iter().find(|s| s.low > 0.0).zip(spreads.last());
-    if let Some((least, most)) = apart.filter(|(least, most)| most.low > least.high) {
-        text.push_str(&format!(" {} takes {} what {} takes.", most.label, ratio(least, most), least.label));
-    }
-    text
-}
-
-fn overlap(less: &Spread, more: &Spread) -> String {
-    format!(" No difference seen between {} and {}: their intervals overlap.", less.label, more.label)
 }
 
 /// `7.0 times`, or `47 times (33 to 80 by the ends of the intervals)`.
 fn ratio(less: &Spread, more: &Spread) -> String {
     let times = |factor: f64| if factor < 19.95 { format!("{factor:.1}") } else { format!("{factor:.0}") };
-    let (low, high) = (times(more.low / less.high), times(more.high / less.low));
-    let value = times(more.value / less.value);
+    let (low, high) = (times(ends(more)[0] / ends(less)[1]), times(ends(more)[1] / ends(less)[0]));
+    let value = times(more.estimate.value / less.estimate.value);
     if low == high {
         format!("{value} times")
     } else {
@@ -137,8 +118,8 @@ pub(super) fn kernel_memory(peers: &Peers) -> Option<String> {
             text.push_str(&format!(
                 " {} has a thread for each connection: {} of its figure are kernel stacks and {} page tables of the target.",
                 stack.label,
-                format_bytes(stack.value),
-                format_bytes(table.value)
+                format_bytes(stack.estimate.value),
+                format_bytes(table.estimate.value)
             ));
         }
     }
@@ -150,20 +131,24 @@ fn per_thread(result: &CaseResult, slope: Option<Slope>) -> Option<Slope> {
     slope.filter(|_| result.case.target.stack_bytes.is_some())
 }
 
+/// CPU seconds of the target for a request. `None` without requests in the window: the few that verify connections would
+/// stand for them.
+pub(super) fn cpu_s_per_request(result: &CaseResult) -> Option<Observation> {
+    result.requests.per_s?;
+    let value = window::target_cpu_s_per_request(result)?;
+    Some(Observation { value, half: 0.0 })
+}
+
 /// CPU time of the target for 1,000 requests.
 pub(super) fn cpu(peers: &Peers) -> Option<String> {
-    let ns_per_1000 = |r: &CaseResult| {
-        // Without requests in the window the few that verify connections would stand for them.
-        r.requests.per_s?;
-        Some(window::target_cpu_s_per_request(r)? * 1e12)
-    };
-    let all = repeats(peers, ns_per_1000);
+    let all = spreads(peers, Scale::Ratio, cpu_s_per_request);
+    let of_1000 = |seconds: f64| format_ns(seconds * 1e12);
     (!all.is_empty()).then(|| {
         format!(
             "{} the target used this much CPU time, user and system, per 1,000 requests: {}.{}",
             peers.at(),
-            figures(&all, format_ns),
-            told_apart(&all)
+            figures(&all, of_1000),
+            told_apart(&all, of_1000)
         )
     })
 }

@@ -6,9 +6,12 @@ use brink_wire::value::{format_count, format_ns};
 
 use crate::answer::compare::same_question;
 use crate::answer::grid::Grid;
+use crate::answer::spread::figure;
 use crate::answer::table::{NULL, printable};
 use crate::answer::workload;
+use crate::measures::Measure;
 use crate::schema::{CaseResult, Verdict};
+use crate::statistics::{Observation, Scale, estimate};
 
 /// Rows by target, load and connections, columns by engine, p50 of latency in the cells; `None` where no case was
 /// asked by several engines.
@@ -43,13 +46,10 @@ pub fn grid(results: &[&CaseResult]) -> Option<Grid> {
     })
 }
 
-/// Of all repeats: `1.02 ms`, or `1.02 ms to 1.10 ms`.
+/// The median of all repeats: `1.02 ms`, or `1.02 ms ±0.10 ms`.
 fn p50(same: &[&CaseResult], engine: &str) -> String {
+    let measure = Measure::find("latency_ns.p50");
     let own = same.iter().filter(|r| r.case.load.engine == engine);
-    let known: Vec<u64> = own.filter_map(|r| r.latency_ns.as_ref()).map(|latency| latency.p50).collect();
-    match (known.iter().min(), known.iter().max()) {
-        (Some(low), Some(high)) if low == high => format_ns(*low as f64),
-        (Some(low), Some(high)) => format!("{} to {}", format_ns(*low as f64), format_ns(*high as f64)),
-        _ => NULL.to_owned(),
-    }
+    let runs: Vec<Observation> = measure.map_or(Vec::new(), |m| own.filter_map(|r| (m.pick)(r)).collect());
+    estimate(&runs, Scale::Ratio).map_or(NULL.to_owned(), |estimate| figure(&estimate, format_ns))
 }

@@ -6,6 +6,7 @@ use brink_wire::value::format_count;
 
 use crate::answer::naming::Names;
 use crate::answer::table::{printable, verdict_name};
+use crate::repeats::grouped;
 use crate::schema::{CaseResult, Confidence, End, FailurePoint, Verdict};
 use crate::store::RunData;
 
@@ -15,12 +16,24 @@ pub const TO_LIFT: &str = "To lift it: ";
 /// What a command that lifts it for good is said after.
 pub const FOR_GOOD: &str = "For good: ";
 
-/// One sentence for each result that is not valid.
+/// One sentence for each case and verdict that is not valid.
 #[must_use]
 pub fn not_valid(results: &[&CaseResult]) -> Vec<String> {
     let names = Names::new(results.iter().copied());
-    let bad = results.iter().filter(|r| r.validity.verdict != Verdict::Valid);
-    bad.map(|r| one(r, &names.of(r))).collect()
+    let mut said = Vec::new();
+    for group in grouped(results) {
+        let mut verdicts: Vec<Verdict> = group.results.iter().map(|r| r.validity.verdict).collect();
+        verdicts.sort_unstable();
+        verdicts.dedup();
+        for verdict in verdicts.into_iter().filter(|verdict| *verdict != Verdict::Valid) {
+            let bad: Vec<_> = group.results.iter().filter(|r| r.validity.verdict == verdict).collect();
+            let all = group.results.len();
+            let runs = if all > 1 { format!(" in {} of {all} runs", bad.len()) } else { String::new() };
+            // Runs of one case that go wrong in one way go wrong for one cause: the first tells it.
+            said.extend(bad.first().map(|r| one(r, &names.of(r), &runs)));
+        }
+    }
+    said
 }
 
 /// Which planned cases have no result.
@@ -42,10 +55,10 @@ pub fn unreadable(run: &RunData) -> Vec<String> {
     run.unreadable.iter().map(|line| format!("Left out: {}.", printable(line))).collect()
 }
 
-fn one(result: &CaseResult, name: &str) -> String {
+fn one(result: &CaseResult, name: &str, runs: &str) -> String {
     let verdict = verdict_name(result.validity.verdict);
     let asked = format_count(result.connections.requested);
-    let mut text = format!("{name}, {asked} connections: {verdict}");
+    let mut text = format!("{name}, {asked} connections: {verdict}{runs}");
     if let Some(point) = &result.failure_point {
         let opened = format_count(result.connections.opened);
         text.push_str(&format!("; {opened} opened. {}", point_sentence(point)));

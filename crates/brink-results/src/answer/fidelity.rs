@@ -8,6 +8,7 @@ use crate::answer::grid::Grid;
 use crate::answer::naming::Names;
 use crate::answer::table::NULL;
 use crate::schema::{CaseResult, DelayError, Verdict};
+use crate::statistics::median;
 
 /// Columns of connection counts in one table, so that it keeps to the width of the answer.
 const COUNTS_MAX: usize = 4;
@@ -70,12 +71,10 @@ pub fn grids(results: &[&CaseResult], names: &Names) -> Vec<Grid> {
 }
 
 fn cell(same: &[DelayError]) -> String {
-    let median = |pick: fn(&DelayError) -> u64| {
-        let mut all: Vec<u64> = same.iter().map(pick).collect();
-        all.sort_unstable();
-        all.get(all.len() / 2).map(|ns| format_ns(*ns as f64))
+    let middle = |pick: fn(&DelayError) -> u64| {
+        median(&same.iter().map(|e| pick(e) as f64).collect::<Vec<f64>>()).map(format_ns)
     };
-    match (median(|e| e.p50), median(|e| e.p99)) {
+    match (middle(|e| e.p50), middle(|e| e.p99)) {
         (Some(p50), Some(p99)) => format!("{p50}/{p99}"),
         _ => NULL.to_owned(),
     }

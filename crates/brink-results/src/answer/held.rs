@@ -35,11 +35,18 @@ struct Holder {
 
 fn holder(results: &[&CaseResult], label: &str) -> (u64, Holder) {
     let of = || results.iter().copied().filter(|r| r.case.target.label == label);
-    let most = of().filter(|r| holds_all(r)).map(|r| r.connections.requested).max().unwrap_or(0);
-    let beyond = of().filter(|r| r.connections.requested > most).max_by_key(|r| r.connections.requested);
+    // Held is what every run of that many held.
+    let at = |count: u64| of().filter(move |r| r.connections.requested == count);
+    let held = |r: &&CaseResult| at(r.connections.requested).all(holds_all);
+    let most = of().filter(held).map(|r| r.connections.requested).max().unwrap_or(0);
+    let beyond = of().map(|r| r.connections.requested).filter(|count| *count > most).max();
     let mut name = printable(label);
-    if let Some(result) = beyond {
-        name.push_str(&format!(" ({})", shortage(result)));
+    if let Some((count, worst)) = beyond.and_then(|count| {
+        Some((count, at(count).filter(|r| !holds_all(r)).min_by_key(|r| r.connections.opened)?))
+    }) {
+        let (short, all) = (at(count).filter(|r| !holds_all(r)).count(), at(count).count());
+        let runs = if all > 1 { format!(" in {short} of {all} runs") } else { String::new() };
+        name.push_str(&format!(" ({}{runs})", shortage(worst)));
     }
     let largest: Vec<&CaseResult> =
         of().filter(|r| holds_all(r) && r.connections.requested == most).collect();

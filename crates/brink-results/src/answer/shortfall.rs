@@ -1,6 +1,6 @@
 //! Where a target stays behind what the delay allows, and how much of that its own timer explains.
 //!
-//! Valid results only, each against its own ceiling and its own delay. Must not rank one label against another.
+//! Valid results only, medians of their repeats, each against its own ceiling and its own delay. Must not rank one label against another.
 
 use std::time::Duration;
 
@@ -10,10 +10,11 @@ use crate::answer::compare::{NEAR_CEILING, PAIRS_MAX, labels};
 use crate::answer::listed;
 use crate::answer::table::{printable, rate};
 use crate::case::Workload;
+use crate::repeats::{Repeats, grouped};
 use crate::schema::{CaseResult, Verdict};
 
 /// A p50 this far above the delay asked, in nanoseconds and as a share of the delay, is named.
-const LATE_NS: u64 = 1_000_000;
+const LATE_NS: f64 = 1e6;
 const LATE_SHARE: f64 = 0.1;
 /// The target's own wait explains a late p50 from this share of it.
 const EXPLAINS_SHARE: f64 = 0.5;
@@ -31,9 +32,10 @@ pub fn shortfalls(results: &[&CaseResult]) -> Option<String> {
     if told.is_empty() {
         return None;
     }
-    let behind: Vec<&CaseResult> =
-        told.iter().copied().filter(|r| is_slow(r) || late_ns(r).is_some()).collect();
-    let labels = labels(&behind);
+    let groups = grouped(&told);
+    let behind: Vec<&Repeats> =
+        groups.iter().filter(|group| is_slow(group) || late_ns(group).is_some()).collect();
+    let labels = labels(&behind.iter().map(|group| group.first()).collect::<Vec<_>>());
     let in_short = labels.len() > PAIRS_MAX;
     let parts: Vec<String> =
         labels.into_iter().filter_map(|label| of_label(&behind, label, in_short)).collect();
@@ -56,19 +58,14 @@ fn has_ceiling(result: &CaseResult) -> bool {
     matches!(load.workload, Workload::Closed { .. } | Workload::Hold { .. }) && load.requests.is_none()
 }
 
-fn of_label(behind: &[&CaseResult], label: &str, in_short: bool) -> Option<String> {
-    let own: Vec<&CaseResult> = behind.iter().copied().filter(|r| r.case.target.label == label).collect();
-    let mut counts: Vec<u64> = own.iter().map(|r| r.case.load.connections).collect();
-    counts.sort_unstable();
-    counts.dedup();
-    let at = |count: &u64| {
-        let same: Vec<&CaseResult> =
-            own.iter().copied().filter(|r| r.case.load.connections == *count).collect();
-        // Repeats tell the same story: the slowest is shown, and how many there are.
-        let worst = same.iter().copied().min_by(|a, b| share(a).total_cmp(&share(b)))?;
-        Some(if in_short { short(worst) } else { one(worst, same.len()) })
-    };
-    let said: Vec<String> = counts.iter().filter_map(at).collect();
+fn of_label(behind: &[&Repeats], label: &str, in_short: bool) -> Option<String> {
+    let mut own: Vec<&&Repeats> = behind.iter().filter(|g| g.first().case.target.label == label).collect();
+    // Loads of one name may share a count: the slowest is shown.
+    let count = |group: &Repeats| group.first().case.load.connections;
+    own.sort_by(|a, b| count(a).cmp(&count(b)).then(share(a).total_cmp(&share(b))));
+    own.dedup_by_key(|group| count(group));
+    let said: Vec<String> =
+        own.into_iter().map(|group| if in_short { short(group) } else { one(group) }).collect();
     let label = printable(label);
     (!said.is_empty()).then(|| {
         if in_short {
@@ -80,48 +77,52 @@ fn of_label(behind: &[&CaseResult], label: &str, in_short: bool) -> Option<Strin
 }
 
 /// `10 connections (45%)`: the share of the ceiling.
-fn short(result: &CaseResult) -> String {
-    format!("{} connections ({:.0}%)", format_count(result.case.load.connections), share(result) * 100.0)
+fn short(group: &Repeats) -> String {
+    let connections = format_count(group.first().case.load.connections);
+    format!("{connections} connections ({:.0}%)", share(group) * 100.0)
 }
 
-fn one(result: &CaseResult, repeats: usize) -> String {
-    let several = if repeats > 1 { format!(" (slowest of {repeats} such cases)") } else { String::new() };
+fn one(group: &Repeats) -> String {
+    let several = match group.results.len() {
+        1 => String::new(),
+        runs => format!(" (median of {runs} runs)"),
+    };
+    let case = &group.first().case;
     let mut text = format!(
         "at {} connections{several} {} requests/s ({:.0}% of its ceiling)",
-        format_count(result.case.load.connections),
-        rate(result.requests.per_s),
-        share(result) * 100.0
+        format_count(case.load.connections),
+        rate(group.median(|r| r.requests.per_s)),
+        share(group) * 100.0
     );
-    if let (Some(latency), Some(asked)) = (&result.latency_ns, result.case.asked_delay_ns()) {
-        let (p50, delay) = (format_ns(latency.p50 as f64), format_duration(Duration::from_nanos(asked)));
-        text.push_str(&format!(", p50 {p50} for a delay of {delay}"));
-        let over = latency.p50.saturating_sub(asked) as f64;
-        let own = result.delay_error_ns.filter(|e| over > 0.0 && e.p50 as f64 >= EXPLAINS_SHARE * over);
-        if let Some(own) = own {
-            text.push_str(&format!(
-                ", where the target's own wait was off by {} (p50)",
-                format_ns(own.p50 as f64)
-            ));
+    if let (Some(p50), Some(asked)) = (p50_ns(group), case.asked_delay_ns()) {
+        let delay = format_duration(Duration::from_nanos(asked));
+        text.push_str(&format!(", p50 {} for a delay of {delay}", format_ns(p50)));
+        let over = p50 - asked as f64;
+        let own = group.median(|r| r.delay_error_ns.map(|e| e.p50 as f64));
+        if let Some(own) = own.filter(|own| over > 0.0 && *own >= EXPLAINS_SHARE * over) {
+            text.push_str(&format!(", where the target's own wait was off by {} (p50)", format_ns(own)));
         }
     }
     text
 }
 
+fn p50_ns(group: &Repeats) -> Option<f64> {
+    group.median(|r| r.latency_ns.as_ref().map(|l| l.p50 as f64))
+}
+
 /// Requests/s as a share of the ceiling; infinite where either is unknown, so that it is never the slowest.
-fn share(result: &CaseResult) -> f64 {
-    match (result.requests.per_s, result.requests.per_s_ceiling) {
-        (Some(per_s), Some(ceiling)) if ceiling > 0.0 => per_s / ceiling,
-        _ => f64::INFINITY,
-    }
+fn share(group: &Repeats) -> f64 {
+    let share = |r: &CaseResult| Some(r.requests.per_s? / r.requests.per_s_ceiling.filter(|c| *c > 0.0)?);
+    group.median(share).unwrap_or(f64::INFINITY)
 }
 
-fn is_slow(result: &CaseResult) -> bool {
-    share(result) < NEAR_CEILING
+fn is_slow(group: &Repeats) -> bool {
+    share(group) < NEAR_CEILING
 }
 
-/// How far p50 is above the delay asked, where that is worth naming.
-fn late_ns(result: &CaseResult) -> Option<u64> {
-    let asked = result.case.asked_delay_ns().filter(|ns| *ns > 0)?;
-    let over = result.latency_ns.as_ref()?.p50.saturating_sub(asked);
-    (over > LATE_NS && over as f64 > LATE_SHARE * asked as f64).then_some(over)
+/// How far p50 is above the delay asked, in nanoseconds, where that is worth naming.
+fn late_ns(group: &Repeats) -> Option<f64> {
+    let asked = group.first().case.asked_delay_ns().filter(|ns| *ns > 0)? as f64;
+    let over = p50_ns(group)? - asked;
+    (over > LATE_NS && over > LATE_SHARE * asked).then_some(over)
 }

@@ -1,4 +1,4 @@
-//! One row per result, as cells: the text answer and the report show the same figures.
+//! One row per case, as cells: the text answer and the report show the same figures.
 //!
 //! Must not judge or compare.
 
@@ -6,12 +6,14 @@ use brink_wire::value::{format_bytes, format_count, format_ns};
 
 use crate::answer::grid::Grid;
 use crate::answer::naming::Names;
-use crate::answer::ordered;
-use crate::schema::{CaseResult, Slope, Verdict};
+use crate::answer::spread::figure;
+use crate::measures::Measure;
+use crate::repeats::{Repeats, repeats};
+use crate::schema::{CaseResult, EndSample, Latency, Slope, Verdict};
 use crate::window;
 
 /// Heads of the columns. The first and the last are words, the rest figures.
-pub const HEADS: [&str; 15] = [
+pub const HEADS: [&str; 16] = [
     "target",
     "conns",
     "opened",
@@ -26,6 +28,7 @@ pub const HEADS: [&str; 15] = [
     "memory",
     "threads",
     "CPU c/t",
+    "runs",
     "verdict",
 ];
 /// What the heads stand for, by line.
@@ -34,31 +37,42 @@ pub const LEGEND: [&str; 2] = [
     "memory, threads: user memory and threads of the target, most in the window. CPU c/t: CPU seconds per second, client and target.",
 ];
 /// Columns of the first table of the text answer: what each target did, and what a connection costs it.
-const SERVED: [usize; 8] = [0, 1, 5, 6, 7, 8, 10, 14];
+const SERVED: [usize; 9] = [0, 1, 5, 6, 7, 8, 10, RUNS, 15];
 /// Columns of the second: how its connections were opened, and what both ends used.
 const USED: [usize; 9] = [0, 1, 2, 3, 4, 9, 11, 12, 13];
+/// The column that is there only where cases were repeated.
+const RUNS: usize = 14;
+/// What a row of repeats is.
+const OF_RUNS: &str = "Figures of several runs are medians of the valid ones; ±: 95% interval.";
 /// Stands for a measure that is null.
 pub const NULL: &str = "-";
 
-/// One result as cells, in the order of [`HEADS`].
+/// One case as cells, in the order of [`HEADS`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
     /// One for each of [`HEADS`].
-    pub cells: [String; 15],
-    /// Whether the result is valid.
+    pub cells: [String; 16],
+    /// Whether the result is valid; of several runs, whether any is.
     pub valid: bool,
 }
 
-/// A row for each result, in the order of [`ordered`]. The first cell is the name among the others of the run; where
-/// that and the connections do not tell results apart (repeats), it is the name of the case.
+/// A row for each case, its repeats as one, in the order of [`ordered`](super::ordered). The first cell is the name among
+/// the others of the run; where that and the connections do not tell cases apart, it is the name of the case.
 #[must_use]
 pub fn rows(results: &[CaseResult]) -> Vec<Row> {
-    let sorted = ordered(results);
-    let names = Names::new(sorted.iter().copied());
-    let named: Vec<(String, u64)> = sorted.iter().map(|r| (names.of(r), r.case.load.connections)).collect();
+    let names = Names::new(results);
+    let groups = repeats(results);
+    let named: Vec<(String, u64)> =
+        groups.iter().map(|g| (names.of(g.first()), g.first().case.load.connections)).collect();
     let is_twin = |name: &(String, u64)| named.iter().filter(|other| *other == name).count() > 1;
-    let pairs = sorted.iter().zip(&named);
-    pairs.map(|(result, name)| row(result, if is_twin(name) { &result.case.name } else { &name.0 })).collect()
+    let own_name = |group: &Repeats| match group.results.as_slice() {
+        [one] => one.case.name.clone(),
+        _ => group.name.clone(),
+    };
+    let pairs = groups.iter().zip(&named);
+    pairs
+        .map(|(group, name)| row(group, &if is_twin(name) { own_name(group) } else { name.0.clone() }))
+        .collect()
 }
 
 /// What each target did, and what a connection costs it.
@@ -74,43 +88,86 @@ pub fn used(results: &[CaseResult]) -> Grid {
 }
 
 fn part(results: &[CaseResult], columns: &[usize], legend: &str) -> Grid {
-    let row = |row: Row| columns.iter().map(|&i| row.cells[i].clone()).collect();
+    let rows = rows(results);
+    let is_repeated = rows.iter().any(|row| !row.cells[RUNS].is_empty());
+    let columns: Vec<usize> = columns.iter().copied().filter(|&i| i != RUNS || is_repeated).collect();
+    let cells = |row: &Row| columns.iter().map(|&i| row.cells[i].clone()).collect();
     Grid {
         title: String::new(),
         heads: columns.iter().map(|&i| HEADS[i].to_owned()).collect(),
-        rows: rows(results).into_iter().map(row).collect(),
+        rows: rows.iter().map(cells).collect(),
         last_is_words: columns.last() == Some(&(HEADS.len() - 1)),
-        notes: vec![legend.to_owned()],
+        notes: [Some(legend), is_repeated.then_some(OF_RUNS)]
+            .into_iter()
+            .flatten()
+            .map(str::to_owned)
+            .collect(),
     }
     .without_empty_last()
 }
 
-fn row(result: &CaseResult, name: &str) -> Row {
-    let latency = |pick: fn(&crate::schema::Latency) -> u64| {
-        result.latency_ns.as_ref().map_or(NULL.to_owned(), |l| format_ns(pick(l) as f64))
+fn row(group: &Repeats, name: &str) -> Row {
+    let told = |pick: &dyn Fn(&CaseResult) -> Option<f64>, format: &dyn Fn(f64) -> String| {
+        group.median(pick).map_or(NULL.to_owned(), format)
     };
-    let (client, target) = cpu(result);
-    let span = window::span(result);
-    let threads = span.and_then(|span| window::threads_max(&result.usage.target, span));
-    let memory = span.and_then(|span| window::user_bytes_max(&result.usage.target, span));
+    let count = |pick: &dyn Fn(&CaseResult) -> Option<f64>| told(pick, &|n| format_count(n.round() as u64));
+    let latency =
+        |pick: fn(&Latency) -> u64| told(&|r| r.latency_ns.as_ref().map(|l| pick(l) as f64), &format_ns);
+    let in_window = |pick: fn(&[EndSample], (f64, f64)) -> Option<u64>| {
+        move |r: &CaseResult| Some(pick(&r.usage.target, window::span(r)?)? as f64)
+    };
+    let used = |pick: fn(&CaseResult) -> Option<f64>| cpu_seconds(group.median(pick));
+    let per_s = |pick: fn(&CaseResult) -> Option<f64>| rate(group.median(pick));
     let cells = [
         printable(name),
-        format_count(result.case.load.connections),
-        format_count(result.connections.opened),
-        format_count(result.connections.failed),
-        rate(result.connections.connect_per_s),
-        rate(result.requests.per_s),
-        rate(result.requests.per_s_ceiling),
+        format_count(group.first().case.load.connections),
+        count(&|r| Some(r.connections.opened as f64)),
+        count(&|r| Some(r.connections.failed as f64)),
+        per_s(|r| r.connections.connect_per_s),
+        with_interval(group, "requests.per_s", |v| rate(Some(v)))
+            .unwrap_or_else(|| per_s(|r| r.requests.per_s)),
+        per_s(|r| r.requests.per_s_ceiling),
         latency(|l| l.p50),
-        latency(|l| l.p99),
+        with_interval(group, "latency_ns.p99", format_ns).unwrap_or_else(|| latency(|l| l.p99)),
         latency(|l| l.p999),
-        result.memory_per_connection.target.user_bytes.map_or(NULL.to_owned(), |s| slope(&s)),
-        memory.map_or(NULL.to_owned(), |bytes| format_bytes(bytes as f64)),
-        threads.map_or(NULL.to_owned(), format_count),
-        format!("{}/{}", cpu_seconds(client), cpu_seconds(target)),
-        verdict_cell(result),
+        memory(group),
+        told(&in_window(window::user_bytes_max), &format_bytes),
+        count(&in_window(window::threads_max)),
+        format!("{}/{}", used(window::client_cpu_per_s), used(window::target_cpu_per_s)),
+        runs(group),
+        verdict_of(group),
     ];
-    Row { cells, valid: result.validity.verdict == Verdict::Valid }
+    Row { cells, valid: group.valid().next().is_some() }
+}
+
+/// The median of several valid runs with its interval. `None` where there are no several.
+fn with_interval(group: &Repeats, measure: &str, format: fn(f64) -> String) -> Option<String> {
+    let estimate = group.estimate(Measure::find(measure)?).filter(|estimate| estimate.count > 1)?;
+    Some(figure(&estimate, format))
+}
+
+/// The slope of the target's memory, of a single run with its own interval.
+fn memory(group: &Repeats) -> String {
+    with_interval(group, "memory_per_connection.target.user_bytes", format_bytes)
+        .or_else(|| group.told().find_map(|r| r.memory_per_connection.target.user_bytes.as_ref().map(slope)))
+        .unwrap_or(NULL.to_owned())
+}
+
+/// `3`, or `2 of 3 valid`; nothing for a case that ran once.
+pub(crate) fn runs(group: &Repeats) -> String {
+    match (group.valid().count(), group.results.len()) {
+        (_, 1) => String::new(),
+        (valid, all) if valid == all => format_count(all as u64),
+        (valid, all) => format!("{valid} of {all} valid"),
+    }
+}
+
+/// The gravest of its runs, where none is valid; else nothing: `runs` tells how many are not.
+pub(crate) fn verdict_of(group: &Repeats) -> String {
+    match group.told().max_by_key(|r| r.validity.verdict) {
+        Some(worst) => verdict_cell(worst),
+        None => String::new(),
+    }
 }
 
 /// CPU seconds per second of client and target in the window.

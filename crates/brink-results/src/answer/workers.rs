@@ -7,6 +7,7 @@ use brink_wire::value::{format_bytes, format_count};
 use crate::answer::grid::{Grid, cells};
 use crate::answer::naming::Names;
 use crate::answer::table::{NULL, cpu_seconds};
+use crate::repeats::grouped;
 use crate::schema::CaseResult;
 use crate::window::{self, WorkerUsage};
 
@@ -17,7 +18,9 @@ const SHOWN_MAX: usize = 16;
 #[must_use]
 pub fn grid(results: &[&CaseResult], names: &Names) -> Option<Grid> {
     let mut rows = Vec::new();
-    for result in results {
+    let groups = grouped(results);
+    // Which process took what differs from run to run: one run is shown, not a mean of strangers.
+    for result in groups.iter().filter_map(|group| group.told().next()) {
         let workers = window::workers(result);
         let name = names.of(result);
         let connections = format_count(result.case.load.connections);
@@ -37,12 +40,17 @@ pub fn grid(results: &[&CaseResult], names: &Names) -> Option<Grid> {
         heads: cells(HEADS),
         rows,
         last_is_words: false,
-        notes: cells([
-            "Most in the window; CPU: seconds per second. Connections are known only of brink's own targets.",
-        ]),
+        notes: [Some(LEGEND), groups.iter().any(|g| g.results.len() > 1).then_some(OF_ONE)]
+            .into_iter()
+            .flatten()
+            .map(str::to_owned)
+            .collect(),
     })
 }
 
+const LEGEND: &str =
+    "Most in the window; CPU: seconds per second. Connections are known only of brink's own targets.";
+const OF_ONE: &str = "Of the first valid run of each case.";
 const HEADS: [&str; 7] = ["target", "conns", "process", "its conns", "user memory", "threads", "CPU"];
 
 fn figures(worker: &WorkerUsage) -> [String; 5] {

@@ -9,7 +9,7 @@ use crate::charts::axis::{Axis, Unit};
 use crate::charts::panel::{Colour, Line, Point, Series};
 use crate::measures::Measure;
 use crate::repeats::{Repeats, repeats};
-use crate::schema::{CaseResult, Verdict};
+use crate::schema::CaseResult;
 use crate::statistics::{Estimate, Observation, Scale, estimate};
 
 /// Most names in a plot: beyond, neither colours nor markers tell them apart.
@@ -112,17 +112,12 @@ pub(super) fn shown<'a>(case: &Repeats<'a>) -> &'a CaseResult {
 
 /// The median of the valid repeats; of all, where none is valid. `None` where none measured it.
 pub(super) fn value(case: &Repeats, scale: Scale, pick: Pick) -> Option<Value> {
-    let all: Vec<(bool, Observation)> =
-        case.results.iter().filter_map(|r| Some((r.validity.verdict == Verdict::Valid, pick(r)?))).collect();
-    let mut believed: Vec<Observation> = all.iter().filter(|o| o.0).map(|o| o.1).collect();
-    let valid = !believed.is_empty();
-    if !valid {
-        believed = all.iter().map(|o| o.1).collect();
-    }
+    let believed: Vec<Observation> = case.told().filter_map(pick).collect();
     // A value of zero has no logarithm.
     let estimate = estimate(&believed, scale).or_else(|| estimate(&believed, Scale::Amount))?;
-    let singles = if all.len() > 1 { all.iter().map(|o| o.1.value).collect() } else { Vec::new() };
-    Some(Value { estimate, singles, valid })
+    let all: Vec<f64> = case.results.iter().filter_map(|r| Some(pick(r)?.value)).collect();
+    let singles = if all.len() > 1 { all } else { Vec::new() };
+    Some(Value { estimate, singles, valid: is_valid(case) })
 }
 
 fn point(case: &Repeats, unit: Unit, scale: Scale, pick: Pick) -> Option<Point> {

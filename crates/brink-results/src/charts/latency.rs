@@ -94,8 +94,7 @@ fn largest(shown: &[(&str, u64)]) -> Vec<String> {
 /// The requests of all repeats that may be believed; of all of them, where none may.
 fn merged(case: &Repeats) -> Option<Histogram<u64>> {
     let mut all: Option<Histogram<u64>> = None;
-    let valid: Vec<&CaseResult> = case.valid().collect();
-    for result in if valid.is_empty() { &case.results } else { &valid } {
+    for result in case.told() {
         let Some(one) = result.latency_ns.as_ref().and_then(|l| hdr::decode(&l.hdr).ok()) else { continue };
         match &mut all {
             None => all = Some(one),

@@ -152,7 +152,7 @@ pub(super) fn method(run: &RunData) -> Markup {
                 li { "The ceiling is connections / (delay + think time), of an open loop no more than its rate. Near it the delay or the \
                       schedule sets the rate, and the figure does not rank models." }
                 li { "CPU and threads are those of the measuring window." }
-                li { "Only valid results are compared. A difference is claimed only where intervals, or all repeats, are apart." }
+                li { "Only valid results are compared. Figures of repeated cases are medians; a difference is claimed only where their 95% intervals are apart." }
             }
         }
     }

@@ -34,16 +34,19 @@ pub(super) fn head(run: &RunData, title: &str) -> Markup {
 pub(super) fn table(run: &RunData) -> Markup {
     let rows = table::rows(&run.results);
     let class = |i: usize| if i == 0 || i + 1 == HEADS.len() { "k" } else { "n" };
+    // A column that says nothing of any case is not there: verdicts where all are valid, runs where none was repeated.
+    let columns: Vec<usize> =
+        (0..HEADS.len()).filter(|&i| rows.iter().any(|row| !row.cells[i].is_empty())).collect();
     html! {
         section #results {
             h2 { "Results" }
             div.box {
                 table {
-                    thead { tr { @for (i, head) in HEADS.iter().enumerate() { th class=(class(i)) { (head) } } } }
+                    thead { tr { @for &i in &columns { th class=(class(i)) { (HEADS[i]) } } } }
                     tbody {
                         @for row in &rows {
                             tr.bad[!row.valid] {
-                                @for (i, cell) in row.cells.iter().enumerate() { td class=(class(i)) { (cell) } }
+                                @for &i in &columns { td class=(class(i)) { (row.cells[i]) } }
                             }
                         }
                     }

@@ -133,6 +133,7 @@ pub fn result(model: Model, connections: u64) -> CaseResult {
         cpu_model: Some("Example CPU".to_owned()),
         cpus: 2,
         cpus_allowed: vec![0, 1],
+        cpu_quota: None,
         memory_bytes: Some(24 << 30),
         boot_id: Some("b".to_owned()),
         page_bytes: 4096,
@@ -184,6 +185,7 @@ pub fn result(model: Model, connections: u64) -> CaseResult {
         failure_point: None,
         predicted: None,
         refused: false,
+        interrupted: false,
         ceiling: None,
         target_counters: Some(Counters {
             accepted: connections,
@@ -462,6 +464,7 @@ pub fn run() -> RunData {
         brink_version: "0.1.0".to_owned(),
         command: ["brink", "sweep", "configs/quick.toml"].map(str::to_owned).to_vec(),
         created: "2026-11-21T07:00:00Z".to_owned(),
+        resumed: Vec::new(),
         cases: results.iter().map(|r| r.case.clone()).collect(),
     };
     RunData { dir: PathBuf::from("results"), plan: Some(plan), results, unreadable: Vec::new() }

@@ -6,6 +6,8 @@ mod drawn;
 mod fixtures;
 mod large;
 mod plots;
+mod repeated;
+mod steadiness;
 mod stored;
 mod verdicts;
 mod workload_verdicts;

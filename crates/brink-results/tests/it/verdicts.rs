@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use brink_results::case::Workload;
-use brink_results::schema::{CaseResult, Validity, Verdict};
+use brink_results::schema::{CaseResult, MachineSample, Validity, Verdict};
 use brink_results::verdict::{Input, judge};
 use brink_results::window;
+use brink_wire::control::MachineUsage;
 use brink_wire::delay::Delay;
 
 use crate::fixtures::{MODELS, at_limit, nothing_opened, result};
@@ -318,4 +319,78 @@ fn what_is_no_limit_fails_a_run_and_does_not_bound_it() {
         let input = brink_results::verdict::Input { result: &made, interrupted: None, missing: &[] };
         assert_eq!(brink_results::verdict::judge(input).verdict, verdict, "{limit}");
     }
+}
+
+/// Samples of the machine through the window: seconds per second that are busy, stolen, and spent in interrupts.
+fn machine(result: &mut CaseResult, busy: f64, steal: f64, irq: Option<f64>) {
+    let at = |t_s: f64| MachineSample {
+        t_s,
+        usage: MachineUsage {
+            cpu_busy_s: Some(busy * t_s),
+            cpu_steal_s: Some(steal * t_s),
+            cpu_irq_s: irq.map(|irq| irq * t_s),
+            ..MachineUsage::default()
+        },
+        ..MachineSample::default()
+    };
+    result.usage.machine = (0..40).map(|i| at(f64::from(i) / 4.0)).collect();
+}
+
+#[test]
+fn cpu_time_that_a_hypervisor_took() {
+    // Two CPUs.
+    check(|r| machine(r, 0.8, 0.1, None), Verdict::Unsteady, "5.0% of CPU time was stolen by the hypervisor");
+    let mut made = result(MODELS[2], 1000);
+    machine(&mut made, 0.8, 0.03, None);
+    assert_eq!(judged(&made).verdict, Verdict::Valid, "{:?}", judged(&made).reasons);
+    made.usage.target_machine = made.usage.machine.clone();
+    made.usage.target_machine.iter_mut().for_each(|s| s.usage.cpu_steal_s = Some(0.2 * s.t_s));
+    made.facts.shared_machine = Some(false);
+    let reasons = judged(&made).reasons;
+    assert!(
+        reasons[0].contains("10.0% of CPU time was stolen by the hypervisor on the target's"),
+        "{reasons:?}"
+    );
+}
+
+#[test]
+fn cpu_time_that_other_programs_used() {
+    // The client uses 0.25, the target 0.375 of two CPUs.
+    check(
+        |r| machine(r, 1.9, 0.0, Some(0.1)),
+        Verdict::Unsteady,
+        "other programs used 58% of CPU time, and 95% of it was in use: both ends had to wait",
+    );
+    let reasons = |busy: f64, irq: Option<f64>, shared: Option<bool>| {
+        let mut made = result(MODELS[2], 1000);
+        machine(&mut made, busy, 0.0, irq);
+        made.facts.shared_machine = shared;
+        let validity = judged(&made);
+        assert_eq!(validity.verdict, Verdict::Valid, "{:?}", validity.reasons);
+        validity.reasons
+    };
+    let spare = reasons(1.2, Some(0.0), Some(true));
+    assert!(spare[0].contains("other programs used 28% of CPU time; there was some to spare"), "{spare:?}");
+    assert!(reasons(0.8, Some(0.0), Some(true)).is_empty(), "under a tenth");
+    assert!(reasons(1.9, None, Some(true)).is_empty(), "interrupts are not known, and work for both ends");
+    assert!(reasons(1.9, Some(0.0), Some(false)).is_empty(), "the target is elsewhere");
+}
+
+#[test]
+fn a_quota_is_an_allowance() {
+    check(
+        |r| r.facts.client.machine.cpu_quota = Some(0.25),
+        Verdict::ClientBound,
+        "the client used 0.25 CPU seconds per second of the 0.25 that its control group may use",
+    );
+    let quota = |client: f64, target: f64| {
+        let mut made = result(MODELS[2], 1000);
+        made.facts.client.machine.cpu_quota = Some(client);
+        made.facts.target.as_mut().unwrap().machine.cpu_quota = Some(target);
+        judged(&made)
+    };
+    assert_eq!(quota(1.5, 1.5), Validity { verdict: Verdict::Valid, reasons: Vec::new() });
+    let finding = quota(1.5, 0.4);
+    assert_eq!(finding.verdict, Verdict::Valid, "it is what was measured");
+    assert!(finding.reasons[0].contains("the target was at its CPU quota: it used 0.38"), "{finding:?}");
 }

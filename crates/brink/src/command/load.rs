@@ -46,7 +46,7 @@ pub fn run(args: &LoadArgs) -> Result<(), Failure> {
         }
     });
     lock(&progress).finish();
-    let (result, failure) = match ran {
+    let (mut result, failure) = match ran {
         Ok(result) => {
             let failure = verdict(&result, caught.code());
             (result, failure)
@@ -57,6 +57,7 @@ pub fn run(args: &LoadArgs) -> Result<(), Failure> {
             (not_run.into_result(), Some(Failure { code, line }))
         }
     };
+    result.interrupted = command::is_interrupted(&result, caught.code());
     if let Some(out) = &args.out {
         write(out, &result)?;
     }

@@ -46,6 +46,7 @@ pub fn make(file: &SweepFile, command_line: Vec<String>, created: String) -> Res
         brink_version: env!("CARGO_PKG_VERSION").to_owned(),
         command: command_line,
         created,
+        resumed: Vec::new(),
         cases,
     })
 }

@@ -53,7 +53,8 @@ pub fn run(args: &RunCaseArgs) -> Result<(), Failure> {
             ceiling::run(case, &climbing, &settings, report)
         }
     };
-    let result = ran.unwrap_or_else(run::NotRun::into_result);
+    let mut result = ran.unwrap_or_else(run::NotRun::into_result);
+    result.interrupted = command::is_interrupted(&result, caught.code());
     match &args.out {
         Some(out) => write(out, args.number, &result)?,
         None => hand_over(&result)?,

@@ -19,16 +19,28 @@ use crate::sweep_file::{StepTable, SweepFile, TargetTable};
 /// How long a connect or a reply may take where nothing is named.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 
-/// The cases of a sweep file: every target at every step, `repeats` times, shuffled by the seed.
+/// How often each case is run where nothing is named: the fewest runs of which an interval can be told that is of use.
+const REPEATS_DEFAULT: u32 = 3;
+
+/// The cases of a sweep file: every target at every step, `repeats` times.
+///
+/// Each repeat is a block that holds every case once, in an order drawn by the seed: the steps, and at each step the
+/// targets one right after the other. What the machine does meanwhile (it warms up, others use it) meets all targets
+/// alike: a randomised complete block design, NIST/SEMATECH e-Handbook of Statistical Methods, 5.3.3.2.
 ///
 /// # Errors
 /// A usage failure when a value makes no sense together with another.
 pub fn sweep(file: &SweepFile, machine: &Machine) -> Result<Vec<Case>, Failure> {
+    let mut random = fastrand::Rng::with_seed(file.seed);
+    let mut steps = steps(file);
+    let mut targets: Vec<&TargetTable> = file.target.iter().collect();
     let mut cases = Vec::new();
-    for repeat in 1..=file.repeats.as_ref().map_or(1, |repeats| repeats.0) {
-        for step in steps(file) {
-            for target in &file.target {
-                cases.push(sweep_case(file, target, &step, repeat, machine)?);
+    for repeat in 1..=file.repeats.as_ref().map_or(REPEATS_DEFAULT, |repeats| repeats.0) {
+        random.shuffle(&mut steps);
+        for step in &steps {
+            random.shuffle(&mut targets);
+            for target in &targets {
+                cases.push(sweep_case(file, target, step, repeat, machine)?);
             }
         }
     }
@@ -40,7 +52,6 @@ pub fn sweep(file: &SweepFile, machine: &Machine) -> Result<Vec<Case>, Failure> 
             pair[0]
         )));
     }
-    fastrand::Rng::with_seed(file.seed).shuffle(&mut cases);
     Ok(cases)
 }
 

@@ -37,12 +37,17 @@ pub fn wait(
         match listen(first_line, &mut will_speak) {
             Some(line) => match (serde_json::from_str(&line), port) {
                 (Ok(ready), _) => return Ok(Some(ready)),
-                (Err(_), None) => {
-                    return Err(format!("its first line is `{}`, not a ready line", shown(&line)));
-                }
+                (Err(_), None) => return Err(no_ready_line(&line)),
                 (Err(_), Some(_)) => will_speak = false,
             },
-            None if has_ended() => return Err("it ended at once".to_owned()),
+            None if has_ended() => {
+                // What it said last may still be on its way through the pipe.
+                let last = first_line
+                    .recv_timeout(ENDS_WITHIN)
+                    .ok()
+                    .filter(|line| port.is_none() && !is_ready(line));
+                return Err(last.map_or("it ended at once".to_owned(), |line| no_ready_line(&line)));
+            }
             None => {}
         }
         let Some(port) = port else {
@@ -67,6 +72,14 @@ pub fn wait(
             Some(_) | None => {}
         }
     }
+}
+
+fn is_ready(line: &str) -> bool {
+    serde_json::from_str::<Ready>(line).is_ok()
+}
+
+fn no_ready_line(line: &str) -> String {
+    format!("its first line is `{}`, not a ready line", shown(line))
 }
 
 /// Waits a moment for the first line. `will_speak` turns false when there will be none.

@@ -11,6 +11,7 @@ mod limits;
 mod processes;
 mod program;
 mod readme;
+mod resume;
 mod signals;
 mod smoke;
 mod workloads;

@@ -51,6 +51,8 @@ pub(in crate::engines) struct Hub {
 struct Work {
     schedule: Schedule,
     arrivals: Option<Mutex<Arrivals>>,
+    /// When an arrival was last sent for which a connection had been idle.
+    caught_up_ns: AtomicU64,
 }
 
 /// An exchange of the workload that ended with a reply.
@@ -66,7 +68,7 @@ pub(super) struct Finished {
 pub(super) struct Before {
     /// The connect(2) that it needed, in nanoseconds.
     pub(super) connect_ns: Option<u64>,
-    /// How late it was sent although its connection was idle, in nanoseconds.
+    /// How late it was sent for want of the client and not of an idle connection, in nanoseconds.
     pub(super) lag_ns: Option<u64>,
 }
 
@@ -114,7 +116,8 @@ impl Hub {
         let pace = Pace::new(&self.options, index, workers, schedule.begin_ns);
         let arrivals =
             pace.arriving.map(|arriving| Mutex::new(Arrivals::new(arriving, self.reply_timeout_ns)));
-        let first = self.work.set(Work { schedule, arrivals }).is_ok();
+        let work = Work { schedule, arrivals, caught_up_ns: AtomicU64::new(0) };
+        let first = self.work.set(work).is_ok();
         debug_assert!(first, "a run has one workload");
     }
 
@@ -142,6 +145,18 @@ impl Hub {
     pub(super) fn arrivals<T>(&self, act: impl FnOnce(&mut Arrivals) -> T) -> Option<T> {
         let arrivals = self.work.get()?.arrivals.as_ref()?;
         Some(act(&mut lock(arrivals)))
+    }
+
+    /// How late an arrival is sent for want of the client, and not of an idle connection; `None` where it waited for
+    /// the latter only. What was due before the client had caught up waited for the client until then.
+    pub(super) fn lag_ns(&self, was_idle: bool, due_ns: u64, now_ns: u64) -> Option<u64> {
+        let caught_up_ns = &self.work.get()?.caught_up_ns;
+        if was_idle {
+            caught_up_ns.fetch_max(now_ns, Ordering::Relaxed);
+            return Some(now_ns.saturating_sub(due_ns));
+        }
+        let lag_ns = caught_up_ns.load(Ordering::Relaxed).saturating_sub(due_ns);
+        (lag_ns > 0).then_some(lag_ns)
     }
 
     /// Counts what came due and was never sent, once nothing more is. With a fixed number of requests nothing was

@@ -135,7 +135,8 @@ impl<W: Wait> Lane<W> {
                 continue;
             }
             let now_ns = self.now_ns();
-            let lag_ns = (self.connections[slot].idle_ns <= due_ns).then(|| now_ns.saturating_sub(due_ns));
+            let was_idle = self.connections[slot].idle_ns <= due_ns;
+            let lag_ns = self.hub.lag_ns(was_idle, due_ns, now_ns);
             if !self.take_request(schedule.in_window(due_ns), false) {
                 continue;
             }

@@ -197,6 +197,23 @@ fn the_schedule_lags_where_a_connection_was_idle_and_only_in_the_window() {
 }
 
 #[test]
+fn what_waited_for_a_late_client_lags_although_it_then_waits_for_a_connection() {
+    let workload = Workload::Open { rate_per_s: 1e6, arrivals: Arrivals::Fixed };
+    drive(&LoadOptions { timeout: 2 * HOUR, workload, ..options(1) }, |driver| {
+        let peer = with_connection(driver, State::Idle);
+        // It looks 50 ms after the first was due; many more have come due by then.
+        let late_ns = driver.worker.stage.now_ns() + 50_000_000;
+        driver.send_arrival(late_ns);
+        assert_eq!(driver.connections[0].state, State::Requested);
+        echo(&peer, 104);
+        driver.receive(0, false);
+        let lag = &driver.samples.schedule_lag;
+        assert_eq!(lag.len(), 2, "the second one, too");
+        assert!(lag.max() - lag.min() < 2_000_000 && lag.min() > 45_000_000, "{} {}", lag.min(), lag.max());
+    });
+}
+
+#[test]
 fn what_nobody_took_before_the_end_is_backlog() {
     let workload = Workload::Open { rate_per_s: 1e3, arrivals: Arrivals::Fixed };
     drive(&LoadOptions { workload, ..options(1) }, |driver| {

@@ -32,6 +32,9 @@ pub(super) struct Work {
     idle: VecDeque<u32>,
     /// Open loop: when the request under way on each connection was due.
     due_ns: Vec<u64>,
+    /// Open loop: when an arrival was last sent for which a connection had been idle. What was due before that and
+    /// was not sent by then waited for the client first, whatever it waited for after.
+    caught_up_ns: u64,
     /// Requests, or final verifying echoes, that are not answered yet.
     pub(super) outstanding: u32,
     /// Connections that were asked for the final proof so far.
@@ -71,6 +74,7 @@ impl Work {
             denied: VecDeque::new(),
             idle: if is_open_loop { (0..places).collect() } else { VecDeque::new() },
             due_ns: if is_open_loop { vec![0; connections] } else { Vec::new() },
+            caught_up_ns: 0,
             outstanding: 0,
             proved: 0,
             pace,
@@ -162,7 +166,7 @@ impl Driver<'_> {
     }
 
     /// Sends the arrival that is due on the connection that has been idle longest.
-    fn send_arrival(&mut self, now_ns: u64) {
+    pub(super) fn send_arrival(&mut self, now_ns: u64) {
         let Some(work) = self.work.as_mut() else { return };
         let Some(slot) = work.idle.pop_front() else { return };
         let slot = slot as usize;
@@ -180,8 +184,21 @@ impl Driver<'_> {
 
     /// Sends an arrival for which a connection was idle: what it is late is the schedule's lag.
     fn request_late(&mut self, slot: usize, due_ns: u64, now_ns: u64) {
+        if let Some(work) = self.work.as_mut() {
+            work.caught_up_ns = now_ns;
+        }
         if self.request(slot, due_ns, now_ns) && self.is_counted(due_ns) {
             self.samples.schedule_lag.saturating_record(now_ns.saturating_sub(due_ns));
+        }
+    }
+
+    /// Sends an arrival that had to wait for a connection. What it waited before that for a client that was late is the
+    /// schedule's lag, too.
+    fn request_after_wait(&mut self, slot: usize, due_ns: u64, now_ns: u64) {
+        let caught_up_ns = self.work.as_ref().map_or(0, |work| work.caught_up_ns);
+        let lag_ns = caught_up_ns.saturating_sub(due_ns);
+        if self.request(slot, due_ns, now_ns) && lag_ns > 0 && self.is_counted(due_ns) {
+            self.samples.schedule_lag.saturating_record(lag_ns);
         }
     }
 
@@ -297,9 +314,7 @@ impl Driver<'_> {
         match self.take_arrival(now_ns) {
             // It has waited longer than this connection was busy.
             Some(due_ns) if self.is_any_idle() => self.request_late(slot, due_ns, now_ns),
-            Some(due_ns) => {
-                self.request(slot, due_ns, now_ns);
-            }
+            Some(due_ns) => self.request_after_wait(slot, due_ns, now_ns),
             None => self.idle(slot),
         }
     }
