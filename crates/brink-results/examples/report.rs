@@ -1,10 +1,13 @@
 //! Draws a run into a folder, to be looked at: a made-up one, which is not a measurement, or one that was measured.
-//! `cargo run -p brink-results --example report -- FOLDER [RUN]`, where RUN is a folder, or `many`, `mixed` or
-//! `everything` for other made-up ones.
+//! `cargo run -p brink-results --example report -- FOLDER [RUN]`, where RUN is a folder, or `many`, `mixed`, `everything` or
+//! `five-hundred` for other made-up ones; of the last only the result files are written.
 
 #[path = "../tests/it/fixtures.rs"]
 #[allow(dead_code, missing_docs, clippy::unwrap_used, reason = "shared with the tests, which use all of it")]
 mod fixtures;
+#[path = "../tests/it/large.rs"]
+#[allow(dead_code, missing_docs, clippy::unwrap_used, reason = "shared with the tests, which use all of it")]
+mod large;
 
 use brink_results::store::RunData;
 use brink_results::{answer, charts, report, store};
@@ -18,6 +21,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             store::write_result(dir.as_ref(), 1, &fixtures::everything())?;
             store::read_run(dir.as_ref())?
         }
+        Some(name) if name == "five-hundred" => {
+            for (i, result) in large::run(3).results.iter().enumerate() {
+                store::write_result(dir.as_ref(), i + 1, result)?;
+            }
+            return Ok(());
+        }
         Some(name) if name == "many" => fixtures::many(),
         Some(name) if name == "mixed" => fixtures::mixed(),
         Some(measured) => store::read_run(measured.as_ref())?,
@@ -28,7 +37,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         print!("\n{}", answer::answer_one(last));
     }
     store::write_report(dir.as_ref(), &report::render(&run))?;
-    for (i, figure) in charts::all(&run).iter().enumerate() {
+    for (i, figure) in charts::all(&run).each().enumerate() {
         std::fs::write(format!("{dir}/chart-{i}.svg"), figure.standalone())?;
     }
     Ok(())

@@ -1,16 +1,24 @@
 //! The report: one HTML file that opens offline and asks nobody for anything.
 //!
 //! Puts together what `answer` and `charts` say; the same run gives the same bytes. Must not compute figures of its own.
+//! Its script only sorts tables and shows values: without it the page is whole.
 
+mod failures;
+mod machines;
+mod plots;
 mod sections;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::answer::sentences;
-use crate::charts::{self, Figure, theme};
+use crate::charts::theme::{PAPER, variables};
+use crate::charts::{self};
 use crate::store::RunData;
 
 const STYLE: &str = include_str!("report/style.css");
+const SCRIPT: &str = include_str!("report/script.js");
+/// Nothing may be loaded from anywhere; style and script are those in the page.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
 /// The whole report of a run, also of one that is empty or not finished.
 #[must_use]
@@ -21,6 +29,7 @@ pub fn render(run: &RunData) -> String {
         html lang="en" {
             head {
                 meta charset="utf-8";
+                meta http-equiv="Content-Security-Policy" content=(POLICY);
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 title { (title) }
@@ -34,41 +43,32 @@ pub fn render(run: &RunData) -> String {
                     (sections::reproduce(run))
                 }
                 (sections::footer(run))
+                script { (PreEscaped(SCRIPT)) }
             }
         }
     }
     .into_string()
 }
 
+/// In the order in which a reader asks: what came out, where it ended, the figures, on what, and how.
 fn body(run: &RunData) -> Markup {
     html! {
         (sections::ceilings(run))
-        section {
-            h2 { "Charts" }
-            @for chart in charts::all(run) { (figure(&chart)) }
-        }
+        (plots::plots(&charts::all(run)))
+        (failures::failure_points(run))
         (sections::table(run))
         (sections::details(run))
-        (sections::failure_points(run))
-        (sections::machines(run))
-        (sections::method(run))
-        (sections::validity(run))
-    }
-}
-
-fn figure(chart: &Figure) -> Markup {
-    html! {
-        figure {
-            h3 { (chart.title) }
-            div.panels { @for panel in chart.inline() { div { (PreEscaped(panel)) } } }
-        }
+        (failures::validity(run))
+        (machines::machines(run))
+        (machines::method(run))
     }
 }
 
 fn style() -> String {
-    let (light, dark) = (theme::variables(false), theme::variables(true));
+    let (light, dark) = (variables(false), variables(true));
     format!(
-        ":root{{color-scheme:light dark;--paper:#ffffff;--well:#f2f4f6;--bad:#b3261e;{light}}}\n\
-         @media screen and (prefers-color-scheme: dark){{:root{{--paper:#14171a;--well:#1f2428;--bad:#ff8a80;{dark}}}}}\n{STYLE}"
+        ":root{{color-scheme:light dark;--paper:{};--well:#f2f4f6;{light}}}\n\
+         @media screen and (prefers-color-scheme: dark){{:root{{--paper:{};--well:#1f2428;{dark}}}}}\n{STYLE}",
+        PAPER[0], PAPER[1]
     )
 }

@@ -289,6 +289,10 @@ pub struct EndSample {
     pub live: Option<u64>,
     /// Requests this end counts as answered since it began.
     pub requests: Option<u64>,
+    /// p99 of the requests answered since the sample before, in nanoseconds, to within the width of a coarse bucket.
+    /// Only of the client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_p99_ns: Option<u64>,
     /// Requests sent and not yet answered; only of the client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_flight: Option<u64>,

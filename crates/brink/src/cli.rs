@@ -421,6 +421,9 @@ pub struct ReportArgs {
     /// Also write the latencies as a HdrHistogram log, a line per case and repeat
     #[arg(long, value_name = "FILE")]
     pub hdr_log: Option<PathBuf>,
+    /// Also write each plot as a PNG into this folder, of twice the size
+    #[arg(long, value_name = "DIR")]
+    pub png: Option<PathBuf>,
 }
 
 /// `brink limits`

@@ -13,6 +13,10 @@ pub enum Unit {
     Bytes,
     /// Nanoseconds.
     Ns,
+    /// Seconds.
+    Seconds,
+    /// A place in a distribution: 1 / (1 - quantile), so that 10 is 90% and 1,000 is 99.9%.
+    Nines,
 }
 
 /// An axis before the values are known.
@@ -25,12 +29,34 @@ pub struct Axis {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Kind {
+    Auto(Unit),
     Log(Unit),
     Linear(Unit),
     Categories(Vec<String>),
 }
 
+/// From this factor between its least and its greatest value on an axis is logarithmic: below, a plot that begins at
+/// zero shows all of them, and differences in proportion.
+const LOG_FROM: f64 = 10.0;
+
 impl Axis {
+    /// Logarithmic where the values span decades, else linear from zero.
+    #[must_use]
+    pub fn auto(title: &str, unit: Unit) -> Self {
+        Self { title: title.to_owned(), kind: Kind::Auto(unit) }
+    }
+
+    /// The same with its kind decided by the values that are to be on it.
+    #[must_use]
+    pub fn settled(&self, values: impl Iterator<Item = f64>) -> Self {
+        let Kind::Auto(unit) = self.kind else { return self.clone() };
+        let above_zero = values.filter(|v| v.is_finite() && *v > 0.0);
+        let (low, high) =
+            above_zero.fold((f64::INFINITY, 0.0), |(low, high): (f64, f64), v| (low.min(v), high.max(v)));
+        let kind = if high >= LOG_FROM * low { Kind::Log(unit) } else { Kind::Linear(unit) };
+        Self { title: self.title.clone(), kind }
+    }
+
     /// Logarithmic: values at or below zero cannot be on it.
     #[must_use]
     pub fn log(title: &str, unit: Unit) -> Self {
@@ -54,7 +80,7 @@ impl Axis {
     pub fn categories_count(&self) -> usize {
         match &self.kind {
             Kind::Categories(names) => names.len(),
-            Kind::Log(_) | Kind::Linear(_) => 0,
+            Kind::Auto(_) | Kind::Log(_) | Kind::Linear(_) => 0,
         }
     }
 
@@ -74,10 +100,7 @@ impl Axis {
     #[must_use]
     pub fn text(&self, value: f64) -> Option<String> {
         match &self.kind {
-            Kind::Log(Unit::Count) | Kind::Linear(Unit::Count) if value >= 9.95 => {
-                Some(format_count(value.round() as u64))
-            }
-            Kind::Log(unit) | Kind::Linear(unit) => Some(tick_text(value, *unit)),
+            Kind::Auto(unit) | Kind::Log(unit) | Kind::Linear(unit) => Some(value_text(value, *unit)),
             Kind::Categories(_) => None,
         }
     }
@@ -90,7 +113,7 @@ impl Axis {
         let (low, high) = if low <= high { (low, high) } else { (1.0, 1.0) };
         match &self.kind {
             Kind::Log(unit) => log_scale(low, high, *unit),
-            Kind::Linear(unit) => linear_scale(low, high, *unit),
+            Kind::Auto(unit) | Kind::Linear(unit) => linear_scale(low, high, *unit),
             Kind::Categories(names) => {
                 let ticks = names.iter().enumerate().map(|(i, name)| (i as f64, name.clone())).collect();
                 // Downwards, as one reads.
@@ -136,7 +159,7 @@ fn log_scale(low: f64, high: f64, unit: Unit) -> Scale {
             let octaves = powers(2.0, &[1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20], low, high);
             if octaves.len() >= 4 { octaves } else { half_octaves(low, high) }
         }
-        Unit::Count | Unit::Ns => {
+        Unit::Count | Unit::Ns | Unit::Seconds | Unit::Nines => {
             let decades = powers(10.0, &[1, 2, 3, 4, 6], low, high);
             if decades.len() >= 3 { decades } else { one_two_five(low, high) }
         }
@@ -174,20 +197,47 @@ fn linear_scale(low: f64, high: f64, unit: Unit) -> Scale {
     let high = if high > low { high + (high - low) * 0.08 } else { low + 1.0 };
     let rough = (high - low) / TICKS_MAX as f64;
     let decade = 10f64.powf(rough.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0].map(|m| m * decade).into_iter().find(|s| *s >= rough).unwrap_or(rough);
+    let step = match unit {
+        // Of bytes, powers of two: they are whole numbers of KiB and MiB.
+        Unit::Bytes => 2f64.powf(rough.log2().ceil()),
+        _ => [1.0, 2.0, 5.0, 10.0].map(|m| m * decade).into_iter().find(|s| *s >= rough).unwrap_or(rough),
+    };
     let first = (low / step).ceil() as i64;
     let last = (high / step).floor() as i64;
     let ticks = (first..=last).map(|i| i as f64 * step).map(|v| (v, tick_text(v, unit))).collect();
     Scale { log: false, low, high, ticks }
 }
 
+/// A value as a tick: short.
 fn tick_text(value: f64, unit: Unit) -> String {
     match unit {
-        Unit::Bytes => format_bytes(value).replace(".0 ", " "),
-        Unit::Ns => format_ns(value).replace(".0 ", " "),
+        Unit::Bytes | Unit::Ns | Unit::Seconds if value == 0.0 => "0".to_owned(),
+        Unit::Bytes => format_bytes(value).replace(".00 ", " ").replace(".0 ", " "),
+        Unit::Ns => format_ns(value).replace(".00 ", " ").replace(".0 ", " "),
+        Unit::Seconds => tick_text(value * 1e9, Unit::Ns),
+        Unit::Nines => percent_text(value),
         Unit::Count if value >= 0.0 && value.fract() == 0.0 => format_count(value as u64),
-        Unit::Count => format!("{value}"),
+        // Without the dust of binary fractions: 0.3, not 0.30000000000000004.
+        Unit::Count => format!("{}", (value * 1e9).round() / 1e9),
     }
+}
+
+/// A value on hovering: to three digits or more.
+fn value_text(value: f64, unit: Unit) -> String {
+    match unit {
+        Unit::Count if value >= 9.95 => format_count(value.round() as u64),
+        Unit::Count if value.fract() != 0.0 => format!("{value:.2}"),
+        Unit::Bytes => format_bytes(value),
+        Unit::Ns => format_ns(value),
+        Unit::Seconds => format_ns(value * 1e9),
+        _ => tick_text(value, unit),
+    }
+}
+
+/// `1 / (1 - quantile)` as a percentage: 1,000 is 99.9%.
+fn percent_text(value: f64) -> String {
+    let digits = (value.log10().round() as usize).saturating_sub(2);
+    format!("{:.digits$}%", 100.0 * (1.0 - 1.0 / value.max(1.0)))
 }
 
 #[cfg(test)]
@@ -206,6 +256,29 @@ mod tests {
         assert_eq!(texts(&bytes, &[100.0, 1e8]), ["256 B", "4 KiB", "64 KiB", "1 MiB", "16 MiB"]);
         assert_eq!(texts(&bytes, &[8e3, 36e3]), ["8 KiB", "12 KiB", "16 KiB", "24 KiB", "32 KiB"]);
         assert_eq!(texts(&Axis::log("", Unit::Ns), &[1.1e6, 1e9]), ["1 ms", "10 ms", "100 ms", "1 s"]);
+    }
+
+    #[test]
+    fn decades_are_logarithmic_and_less_is_linear_from_zero() {
+        let kind = |values: &[f64]| Axis::auto("", Unit::Count).settled(values.iter().copied());
+        assert!(kind(&[10.0, 100.0]).is_log() && !kind(&[10.0, 99.0]).is_log());
+        assert!(!kind(&[5.0, 0.0]).is_log() && !kind(&[]).is_log() && !kind(&[f64::NAN]).is_log());
+        let linear = kind(&[40.0, 50.0]);
+        assert_eq!(texts(&linear, &[40.0, 50.0])[0], "0");
+        assert!(!Axis::linear("", Unit::Count).settled([1.0, 1e9].into_iter()).is_log());
+    }
+
+    #[test]
+    fn ticks_have_units_and_no_dust() {
+        assert_eq!(
+            texts(&Axis::log("", Unit::Nines), &[1.5, 10_000.0]),
+            ["0%", "90%", "99%", "99.9%", "99.99%"],
+            "quantiles, as far apart as their nines"
+        );
+        assert_eq!(texts(&Axis::linear("", Unit::Bytes), &[5.0 * 1_048_576.0])[..3], ["0", "1 MiB", "2 MiB"]);
+        assert_eq!(texts(&Axis::linear("", Unit::Count), &[0.5])[3], "0.3");
+        assert_eq!(texts(&Axis::linear("", Unit::Seconds), &[3.1])[1], "1 s");
+        assert_eq!(Axis::linear("", Unit::Count).text(0.123_456), Some("0.12".to_owned()));
     }
 
     #[test]

@@ -4,90 +4,103 @@
 
 use brink_wire::value::{format_count, format_ns};
 
-use crate::answer::naming::Names;
-use crate::answer::ordered;
 use crate::answer::table::NULL;
 use crate::answer::workload::floor;
+use crate::charts::Figure;
 use crate::charts::axis::{Axis, Unit};
+use crate::charts::cases::{Cases, Named, Value, exact, told, value};
 use crate::charts::panel::{Colour, Line, Panel, Point, Series};
-use crate::charts::{Figure, by_name, is_valid, per_result};
+use crate::measures::Measure;
+use crate::repeats::Repeats;
 use crate::schema::{CaseResult, DelayError};
-use crate::store::RunData;
+use crate::statistics::Scale;
 
 /// How far the targets' own waits were off the delay asked, at p50 and p99, against connections. `None` where no
 /// result says so of a delay that was asked.
-#[must_use]
-pub fn delay_error(run: &RunData) -> Option<Figure> {
-    let told = |r: &CaseResult| r.delay_error_ns.filter(|_| r.case.asked_delay_ns().is_some_and(|ns| ns > 0));
-    if !run.results.iter().any(|r| told(r).is_some()) {
-        return None;
-    }
+pub(super) fn delay_error(cases: &Cases) -> Option<Figure> {
+    let says = |r: &CaseResult| r.delay_error_ns.filter(|_| r.case.asked_delay_ns().is_some_and(|ns| ns > 0));
     let percentile = |title: &str, pick: fn(&DelayError) -> u64| Panel {
         title: format!("Own wait off by, {title}"),
-        x: Axis::log("connections", Unit::Count),
-        y: Axis::log("wait that happened against wait asked", Unit::Ns),
+        x: Axis::auto("connections", Unit::Count),
+        y: Axis::auto("wait that happened against wait asked", Unit::Ns),
         // Many targets do not say; those that do keep their colours.
-        series: per_result(run, &|r| Some(pick(&told(r)?) as f64))
+        series: cases
+            .series(Unit::Ns, Scale::Ratio, &|r| exact(says(r).map(|e| pick(&e) as f64)))
             .into_iter()
             .filter(|series| !series.points.is_empty())
             .collect(),
+        marks: Vec::new(),
     };
-    Some(Figure {
-        title: "Delay error against connections".to_owned(),
-        panels: vec![percentile("p50", |e| e.p50), percentile("p99", |e| e.p99)],
-    })
+    let panels = vec![percentile("p50", |e| e.p50), percentile("p99", |e| e.p99)];
+    let any = panels.iter().any(|panel| !panel.series.is_empty());
+    any.then(|| Figure::new("Delay error against connections", panels))
+}
+
+/// Requests and connections of a case: `50 / 50`.
+fn size(result: &CaseResult) -> String {
+    let load = &result.case.load;
+    let requests = load.requests.map_or(NULL.to_owned(), format_count);
+    format!("{requests} / {}", format_count(load.connections))
 }
 
 /// From the first request to the last reply where the number of requests is fixed: a row for each name, connections and
 /// number, with the arithmetic floor. `None` where no result has a makespan.
-#[must_use]
-pub fn makespan(run: &RunData) -> Option<Figure> {
-    let results: Vec<&CaseResult> =
-        ordered(&run.results).into_iter().filter(|r| r.makespan_ns.is_some()).collect();
-    let names = Names::new(&run.results);
-    let groups = by_name(run);
-    let size = |r: &CaseResult| {
-        let load = &r.case.load;
-        let requests = load.requests.map_or(NULL.to_owned(), format_count);
-        format!("{requests} / {}", format_count(load.connections))
-    };
-    let is_one_size = results.windows(2).all(|pair| size(pair[0]) == size(pair[1]));
+pub(super) fn makespan(cases: &Cases) -> Option<Figure> {
+    let timed = |case: &&Repeats| case.results.iter().any(|r| r.makespan_ns.is_some());
+    let all: Vec<(&Named, &Repeats)> =
+        cases.names.iter().flat_map(|n| n.cases.iter().filter(timed).map(move |case| (n, case))).collect();
+    let first_size = size(all.first()?.1.first());
+    let is_one_size = all.iter().all(|(_, case)| size(case.first()) == first_size);
     let mut rows: Vec<String> = Vec::new();
-    let mut all: Vec<Series> = Vec::new();
+    let mut series: Vec<Series> = Vec::new();
     let mut floors: Vec<Point> = Vec::new();
-    for &result in &results {
-        let Some(ns) = result.makespan_ns else {
-            continue;
-        };
-        let name = names.of(result);
-        let row = if is_one_size { name.clone() } else { format!("{name}, {}", size(result)) };
-        let at = rows.iter().position(|known| *known == row).unwrap_or_else(|| {
-            rows.push(row);
-            rows.len() - 1
+    for (named, case) in all {
+        let Some(value) = makespan_of(case) else { continue };
+        let row = rows.len() as f64;
+        rows.push(match is_one_size {
+            true => named.name.clone(),
+            false => format!("{}, {}", named.name, size(case.first())),
         });
-        let (ns, at) = (ns as f64, at as f64);
-        let point = Point { label: Some(format_ns(ns)), ..Point::new(ns, at, is_valid(result)) };
-        floors.extend(floor(result).map(|floor| Point::new(floor.ns() as f64, at, true)));
-        let colour = Colour::Series(groups.iter().position(|group| group.0 == name).unwrap_or(0));
-        all.push(Series { label: name, colour, line: Line::None, in_legend: false, points: vec![point] });
-    }
-    if rows.is_empty() {
-        return None;
+        floors.extend(floor(case.first()).map(|floor| Point::new(floor.ns() as f64, row, true)));
+        series.push(Series {
+            label: named.name.clone(),
+            colour: named.colour,
+            line: Line::None,
+            in_legend: false,
+            points: vec![point(&value, row)],
+        });
     }
     if !floors.is_empty() {
         let label = "least by arithmetic".to_owned();
         let floor = Series { label, colour: Colour::Ink, line: Line::None, in_legend: true, points: floors };
-        all.insert(0, floor);
+        series.insert(0, floor);
     }
-    let what = match results.first() {
-        Some(first) if is_one_size => format!("requests / connections: {}", size(first)),
-        _ => "target, requests / connections".to_owned(),
+    let what = match is_one_size {
+        true => format!("requests / connections: {first_size}"),
+        false => "target, requests / connections".to_owned(),
     };
     let panel = Panel {
         title: "Makespan".to_owned(),
-        x: Axis::log("from the first request to the last reply", Unit::Ns),
+        x: Axis::auto("from the first request to the last reply", Unit::Ns),
         y: Axis::categories(&what, &rows),
-        series: all,
+        series,
+        marks: Vec::new(),
     };
-    Some(Figure { title: "Makespan of a fixed number of requests".to_owned(), panels: vec![panel] })
+    Some(Figure::new("Makespan of a fixed number of requests", vec![panel]))
+}
+
+fn makespan_of(case: &Repeats) -> Option<Value> {
+    let measure = Measure::find("makespan_ns")?;
+    value(case, measure.scale(), &measure.pick)
+}
+
+fn point(value: &Value, row: f64) -> Point {
+    let ns = value.estimate.value;
+    Point {
+        interval_x: value.estimate.interval,
+        singles: value.singles.iter().map(|single| [*single, row]).collect(),
+        label: Some(format_ns(ns)),
+        told: Some(told(value, &Axis::auto("", Unit::Ns))),
+        ..Point::new(ns, row, value.valid)
+    }
 }

@@ -1,7 +1,7 @@
-//! One plot: axes with units, grid, legend, series with markers and intervals, drawn as SVG.
+//! One plot as a value: its axes, series and marks; and how it is drawn, as SVG.
 //!
-//! Knows pixels and nothing of results. No fonts are measured: the reader's own are used, so
-//! text is placed by its anchors and by a rough width.
+//! Knows nothing of results. No fonts are measured: the reader's own are used, so text is placed by its
+//! anchors and by a rough width. The legend is the figure's: see `legend`.
 
 use plotters::backend::SVGBackend;
 use plotters::coord::Shift;
@@ -10,34 +10,21 @@ use plotters::prelude::{DrawingArea, IntoDrawingArea as _};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontFamily, FontStyle, IntoFont as _, TextStyle};
 
-use crate::charts::axis::{Axis, Scale};
-use crate::charts::stroke::{Pattern, line, marker};
-use crate::charts::theme::{GRID, INK, MUTED, Role, SERIES, escape};
+use crate::charts::axis::Axis;
+use crate::charts::frame::Frame;
+use crate::charts::stroke::Pattern;
+use crate::charts::theme::{INK, MUTED, Role, SERIES, escape};
 
 /// Width of a panel in pixels.
-pub const WIDTH: u32 = 480;
-/// Height of a panel in pixels, unless its legend or its rows need more.
-const HEIGHT: i32 = 340;
-/// Rows of a legend that [`HEIGHT`] has room for.
-const LEGEND_ROWS: i32 = 2;
-/// What a row of a list needs with a figure written above its point, and what a panel needs beside its rows.
-const CATEGORY_PX: i32 = 30;
-const BESIDE_CATEGORIES: i32 = 130;
-/// Room for the labels of the y axis: at least, and at most.
-const LEFT_PX: (i32, i32) = (84, 250);
-const RIGHT: i32 = WIDTH as i32 - 18;
-/// Room for the labels of the x axis.
-const BELOW: i32 = 46;
-const LEGEND_TOP: i32 = 50;
-const LEGEND_LEFT: i32 = 12;
-const LEGEND_ROW: i32 = 18;
-/// The piece of line and marker before a name.
-const SWATCH_PX: i32 = 26;
-/// Most entries of a legend that are set one after the other, without columns.
-const IN_ROWS_MAX: usize = 6;
-const TEXT_PX: f64 = 12.0;
+pub const WIDTH: u32 = 440;
+/// Height of a panel in pixels, unless its rows need more.
+const HEIGHT: i32 = 290;
+/// What a row of a list needs, and what a panel needs beside its rows.
+const CATEGORY_PX: i32 = 24;
+const BESIDE_CATEGORIES: i32 = 110;
+pub(super) const TEXT_PX: f64 = 13.0;
 /// Rough width of a character at [`TEXT_PX`].
-const CHARACTER_PX: i32 = 7;
+pub(super) const CHARACTER_PX: i32 = 7;
 
 /// One plot.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,6 +37,8 @@ pub struct Panel {
     pub y: Axis,
     /// In the order of the legend.
     pub series: Vec<Series>,
+    /// Upright lines, in rising order.
+    pub marks: Vec<Mark>,
 }
 
 /// Points that belong together.
@@ -74,8 +63,23 @@ pub enum Line {
     None,
     /// A line with markers.
     Solid,
+    /// A line without markers, through more points than one wants to see.
+    Bare,
     /// A dashed line without markers: a reference, not a measurement.
     Dashed,
+    /// Nothing, and instead of markers bars along the intervals of x.
+    Bars,
+}
+
+/// Something that happened at a place along x.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mark {
+    /// Where, in the unit of the axis.
+    pub x: f64,
+    /// Written beside the line.
+    pub label: String,
+    /// Whether something gave way there.
+    pub is_bad: bool,
 }
 
 /// The colour of a series.
@@ -126,13 +130,17 @@ impl Colour {
 }
 
 impl Series {
-    fn pattern(&self) -> Pattern {
-        if self.line == Line::Dashed { Pattern::Dashes } else { self.colour.pattern() }
+    pub(super) fn pattern(&self) -> Pattern {
+        Self::pattern_of(self.colour, self.line)
+    }
+
+    pub(super) fn pattern_of(colour: Colour, line: Line) -> Pattern {
+        if line == Line::Dashed { Pattern::Dashes } else { colour.pattern() }
     }
 }
 
 /// A value, which may have an interval either way.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Point {
     /// Across.
     pub x: f64,
@@ -142,8 +150,12 @@ pub struct Point {
     pub interval_x: Option<[f64; 2]>,
     /// Interval of `y`.
     pub interval_y: Option<[f64; 2]>,
-    /// Written above it.
+    /// What it is the median of, drawn faintly; empty for a single run.
+    pub singles: Vec<[f64; 2]>,
+    /// Written beside it.
     pub label: Option<String>,
+    /// Said on hovering, after the name of the series; without it the values are.
+    pub told: Option<String>,
     /// Not valid: hollow, and not joined to the others.
     pub valid: bool,
 }
@@ -152,7 +164,7 @@ impl Point {
     /// A point without interval.
     #[must_use]
     pub fn new(x: f64, y: f64, valid: bool) -> Self {
-        Self { x, y, interval_x: None, interval_y: None, label: None, valid }
+        Self { x, y, valid, ..Self::default() }
     }
 }
 
@@ -161,279 +173,129 @@ pub(super) type Drawn = Result<(), Box<dyn std::error::Error>>;
 pub(super) type Pixel = (i32, i32);
 
 impl Panel {
-    /// In pixels: more than usual where the legend or a list of rows needs it.
+    /// In pixels: more than usual where a list of rows needs it.
     #[must_use]
     pub fn height(&self) -> u32 {
-        let rows = self.legend_places().last().map_or(0, |last| last.1 / LEGEND_ROW + 1);
-        let for_legend = HEIGHT + (rows - LEGEND_ROWS).max(0) * LEGEND_ROW;
         let for_rows = BESIDE_CATEGORIES + self.y.categories_count() as i32 * CATEGORY_PX;
-        for_legend.max(for_rows) as u32
+        HEIGHT.max(for_rows) as u32
     }
 
-    fn bottom(&self) -> i32 {
-        self.height() as i32 - BELOW
+    /// Whether it has anything to show.
+    #[must_use]
+    pub fn has_points(&self) -> bool {
+        self.series.iter().any(|s| s.line != Line::Dashed && !s.points.is_empty())
+    }
+
+    /// The axes, once the values decide their kind.
+    pub(super) fn axes(&self) -> (Axis, Axis) {
+        let points = || self.series.iter().flat_map(|s| &s.points);
+        (self.x.settled(points().map(|p| p.x)), self.y.settled(points().map(|p| p.y)))
     }
 
     /// The SVG, in the placeholder colours of `theme`.
     #[must_use]
     pub fn draw(&self) -> String {
-        let mut svg = String::new();
-        let drawn = {
-            let area = SVGBackend::with_string(&mut svg, (WIDTH, self.height())).into_drawing_area();
-            self.draw_on(&area).and_then(|hovers| {
-                area.present()?;
-                Ok(hovers)
-            })
-        };
-        match drawn {
-            Ok(hovers) => {
-                let end = svg.rfind("</svg>").unwrap_or(svg.len());
-                svg.insert_str(end, &hovers);
-                svg
-            }
-            // Writing to memory does not fail; if it did, the reader must not take an empty plot for a result.
-            Err(error) => {
-                format!("<svg><text x=\"12\" y=\"20\">this chart could not be drawn: {error}</text></svg>")
-            }
-        }
+        draw_sized((WIDTH, self.height()), |area| self.draw_on(area))
     }
 
     /// Draws all but what is shown on hovering, which is given back: the backend knows no `<title>`.
     fn draw_on(&self, area: &Area) -> Result<String, Box<dyn std::error::Error>> {
+        let bottom = self.height() as i32;
         text(area, &self.title, (12, 8), 15.0, INK, (HPos::Left, VPos::Top))?;
         text(area, &self.y.title, (12, 29), TEXT_PX, MUTED, (HPos::Left, VPos::Top))?;
-        let middle = (LEFT_PX.0 + RIGHT) / 2;
-        text(
-            area,
-            &self.x.title,
-            (middle, self.height() as i32 - 8),
-            TEXT_PX,
-            MUTED,
-            (HPos::Center, VPos::Bottom),
-        )?;
-        let drawable = self.drawable();
-        let points = || drawable.iter().flat_map(|s| &s.points);
-        if points().next().is_none() {
-            let at = (middle, self.height() as i32 / 2);
-            text(area, "no data", at, TEXT_PX, MUTED, (HPos::Center, VPos::Center))?;
+        let (x, y) = self.axes();
+        let drawable = self.drawable(&x, &y);
+        if drawable.iter().all(|s| s.points.is_empty()) {
+            let middle = (WIDTH as i32 / 2, bottom / 2);
+            text(area, "no data", middle, TEXT_PX, MUTED, (HPos::Center, VPos::Center))?;
             return Ok(String::new());
         }
-        let top = self.legend(area)? + 12;
-        let y = self.y.fit(&reach(points().map(|p| (p.y, p.interval_y)), &self.y));
-        let label_chars = y.ticks.iter().map(|tick| tick.1.chars().count()).max().unwrap_or(0);
-        let left = (label_chars as i32 * CHARACTER_PX + 16).clamp(LEFT_PX.0, LEFT_PX.1);
-        let x = self.x.fit(&reach(points().map(|p| (p.x, p.interval_x)), &self.x));
-        let frame = Frame { x, y, top, left, bottom: self.bottom() };
+        let frame = Frame::fit(&x, &y, &drawable, &self.marks, bottom);
+        let middle = (frame.middle(), bottom - 6);
+        text(area, &x.title, middle, TEXT_PX, MUTED, (HPos::Center, VPos::Bottom))?;
         frame.draw(area)?;
+        frame.marks(area, &self.marks)?;
         drawable.iter().try_for_each(|series| frame.series(area, series))?;
-        Ok(self.hovers(&frame, &drawable))
+        Ok(self.hovers(&frame, &drawable, (&x, &y)))
     }
 
     /// An unseen disc over each marker, with what it stands for.
-    fn hovers(&self, frame: &Frame, drawable: &[Series]) -> String {
-        let mut out = String::new();
+    fn hovers(&self, frame: &Frame, drawable: &[Series], (x_axis, y_axis): (&Axis, &Axis)) -> String {
+        let mut out = String::from("<g class=\"h\" pointer-events=\"all\">");
+        let mut add = |(x, y): Pixel, says: &str| {
+            out.push_str(&format!(
+                "<circle cx=\"{x}\" cy=\"{y}\" r=\"9\"><title>{}</title></circle>",
+                escape(says)
+            ));
+        };
+        for mark in &self.marks {
+            add((frame.x_of(mark), frame.top), &mark.told(x_axis));
+        }
         for series in drawable.iter().filter(|s| s.line != Line::Dashed) {
             for point in &series.points {
-                let figures = match &point.label {
-                    Some(label) => label.clone(),
+                let figures = match point.told.as_ref().or(point.label.as_ref()) {
+                    Some(told) => told.clone(),
+                    None if series.line == Line::Bare => continue,
                     None => {
-                        let both = [self.x.text(point.x), self.y.text(point.y)];
+                        let both = [x_axis.text(point.x), y_axis.text(point.y)];
                         both.into_iter().flatten().collect::<Vec<_>>().join(", ")
                     }
                 };
-                let (x, y) = frame.at(point.x, point.y);
-                let says = escape(&format!("{}: {figures}", series.label));
-                out.push_str(&format!(
-                    "<circle cx=\"{x}\" cy=\"{y}\" r=\"8\" fill=\"none\" pointer-events=\"all\"><title>{says}</title></circle>\n"
-                ));
+                add(frame.place(series, point), &format!("{}: {figures}", series.label));
             }
         }
+        out.push_str("</g>\n");
         out
     }
 
     /// The series without the points that have no place on the axes.
-    fn drawable(&self) -> Vec<Series> {
-        let keep = |p: &&Point| self.x.takes(p.x) && self.y.takes(p.y);
+    fn drawable(&self, x: &Axis, y: &Axis) -> Vec<Series> {
+        let keep = |p: &&Point| x.takes(p.x) && y.takes(p.y);
         let cut =
             |s: &Series| Series { points: s.points.iter().filter(keep).cloned().collect(), ..s.clone() };
         self.series.iter().map(cut).collect()
     }
 
-    /// What the legend names, in order; remarks have no series.
-    fn legend_entries(&self) -> Vec<(&str, Option<&Series>)> {
-        let mut entries: Vec<(&str, Option<&Series>)> =
-            self.series.iter().filter(|s| s.in_legend).map(|s| (s.label.as_str(), Some(s))).collect();
-        if self.series.iter().flat_map(|s| &s.points).any(|p| !p.valid) {
-            entries.push(("hollow: not valid", None));
-        }
-        let mut undrawn = self.series.iter().flat_map(|s| &s.points);
-        if undrawn.any(|p| !self.x.takes(p.x) || !self.y.takes(p.y)) {
-            entries.push(("not drawn: values at or below zero", None));
-        }
-        entries
-    }
-
-    /// Where the legend's entries begin, from its upper left corner. In a row each where they fit; many of them in
-    /// columns, which are found faster.
-    fn legend_places(&self) -> Vec<Pixel> {
-        let width = |entry: &(&str, Option<&Series>)| {
-            let swatch = if entry.1.is_some() { SWATCH_PX } else { 0 };
-            swatch + entry.0.chars().count() as i32 * CHARACTER_PX + 14
-        };
-        let widths: Vec<i32> = self.legend_entries().iter().map(width).collect();
-        let room = RIGHT - LEGEND_LEFT;
-        let column = widths.iter().copied().max().unwrap_or(0);
-        let columns = if widths.len() > IN_ROWS_MAX { (room / column.max(1)).max(1) } else { 0 };
-        let (mut x, mut y) = (0, 0);
-        let mut places = Vec::new();
-        for (i, width) in widths.into_iter().enumerate() {
-            if columns > 0 {
-                (x, y) = (i as i32 % columns * (room / columns), i as i32 / columns * LEGEND_ROW);
-            } else if x > 0 && x + width > room {
-                (x, y) = (0, y + LEGEND_ROW);
-            }
-            places.push((x, y));
-            x += width;
-        }
-        places
-    }
-
-    /// Draws the legend in as many rows as it needs, and gives the height at which it ends.
-    fn legend(&self, area: &Area) -> Result<i32, Box<dyn std::error::Error>> {
-        let mut end = LEGEND_TOP - 8;
-        for ((label, series), (x, y)) in self.legend_entries().into_iter().zip(self.legend_places()) {
-            let (x, y) = (LEGEND_LEFT + x, LEGEND_TOP + LEGEND_ROW / 2 + y);
-            let mut at = x;
-            if let Some(series) = series {
-                if series.line != Line::None {
-                    line(area, &[(x, y), (x + 20, y)], series.colour.role(), 2, series.pattern())?;
-                }
-                if series.line != Line::Dashed {
-                    marker(area, (x + 10, y), series.colour, true)?;
-                }
-                at += SWATCH_PX;
-            }
-            text(area, label, (at, y), TEXT_PX, INK, (HPos::Left, VPos::Center))?;
-            end = y + LEGEND_ROW / 2;
-        }
-        Ok(end)
+    /// Whether some points have no place on the axes.
+    pub(super) fn leaves_out(&self) -> bool {
+        let (x, y) = self.axes();
+        self.series.iter().flat_map(|s| &s.points).any(|p| !x.takes(p.x) || !y.takes(p.y))
     }
 }
 
-/// All values with the ends of their intervals, as far as the axis takes them.
-fn reach<'a>(values: impl Iterator<Item = (f64, Option<[f64; 2]>)> + 'a, axis: &Axis) -> Vec<f64> {
-    let mut all: Vec<f64> = Vec::new();
-    for (value, interval) in values {
-        all.push(value);
-        for end in interval.into_iter().flatten().filter(|end| axis.takes(*end)) {
-            // An end near zero would stretch a logarithmic axis over many decades of nothing.
-            all.push(if axis.is_log() { end.max(value / 10.0) } else { end });
-        }
-    }
-    all
-}
-
-/// The part of a panel that has coordinates.
-struct Frame {
-    x: Scale,
-    y: Scale,
-    top: i32,
-    left: i32,
-    bottom: i32,
-}
-
-impl Frame {
-    fn at(&self, x: f64, y: f64) -> Pixel {
-        (self.x.pixel(x, self.left, RIGHT), self.y.pixel(y, self.bottom, self.top))
-    }
-
-    fn draw(&self, area: &Area) -> Drawn {
-        let mut written = 0;
-        for (value, label) in &self.x.ticks {
-            let x = self.x.pixel(*value, self.left, RIGHT);
-            line(area, &[(x, self.top), (x, self.bottom)], GRID, 1, Pattern::Solid)?;
-            let half = label.chars().count() as i32 * CHARACTER_PX / 2;
-            if x - half < written {
-                continue;
-            }
-            written = x + half;
-            text(area, label, (x, self.bottom + 6), TEXT_PX, INK, (HPos::Center, VPos::Top))?;
-        }
-        for (value, label) in &self.y.ticks {
-            let y = self.y.pixel(*value, self.bottom, self.top);
-            line(area, &[(self.left, y), (RIGHT, y)], GRID, 1, Pattern::Solid)?;
-            text(area, &fitting(label), (self.left - 8, y), TEXT_PX, INK, (HPos::Right, VPos::Center))?;
-        }
-        line(
-            area,
-            &[(self.left, self.top), (self.left, self.bottom), (RIGHT, self.bottom)],
-            MUTED,
-            1,
-            Pattern::Solid,
-        )
-    }
-
-    fn series(&self, area: &Area, series: &Series) -> Drawn {
-        let role = series.colour.role();
-        let joined: Vec<Pixel> = series
-            .points
-            .iter()
-            .filter(|p| p.valid || series.line == Line::Dashed)
-            .map(|p| self.at(p.x, p.y))
-            .collect();
-        if series.line != Line::None {
-            line(area, &joined, role, 2, series.pattern())?;
-        }
-        if series.line == Line::Dashed && joined.len() > 1 {
-            return Ok(());
-        }
-        for point in &series.points {
-            let (x, y) = self.at(point.x, point.y);
-            if let Some([low, high]) = point.interval_x {
-                let (low, high) = (self.at(low, point.y).0, self.at(high, point.y).0);
-                line(area, &[(low, y), (high, y)], role, 2, Pattern::Solid)?;
-                for end in [low, high] {
-                    line(area, &[(end, y - 5), (end, y + 5)], role, 2, Pattern::Solid)?;
-                }
-            }
-            if let Some([low, high]) = point.interval_y {
-                let (low, high) = (self.at(point.x, low).1, self.at(point.x, high).1);
-                line(area, &[(x, low), (x, high)], role, 2, Pattern::Solid)?;
-                for end in [low, high] {
-                    line(area, &[(x - 5, end), (x + 5, end)], role, 2, Pattern::Solid)?;
-                }
-            }
-            marker(area, (x, y), series.colour, point.valid)?;
-            if let Some(label) = &point.label {
-                self.label(area, label, (x, y))?;
-            }
-        }
-        Ok(())
+impl Mark {
+    fn told(&self, x: &Axis) -> String {
+        format!("{}: {}", self.label, x.text(self.x).unwrap_or_default())
     }
 }
 
-impl Frame {
-    /// Writes above a point, moved sideways where it would leave the frame.
-    fn label(&self, area: &Area, label: &str, (x, y): Pixel) -> Drawn {
-        let half = label.chars().count() as i32 * CHARACTER_PX / 2;
-        let (low, high) = (self.left + 4 + half, RIGHT - half);
-        let x = if low <= high { x.clamp(low, high) } else { low };
-        text(area, label, (x, y - 9), TEXT_PX, INK, (HPos::Center, VPos::Bottom))
+/// The SVG of what `draw` draws, with what it gives back before its end.
+pub(super) fn draw_sized(
+    size: (u32, u32),
+    draw: impl FnOnce(&Area) -> Result<String, Box<dyn std::error::Error>>,
+) -> String {
+    let mut svg = String::new();
+    let drawn = {
+        let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
+        draw(&area).and_then(|more| {
+            area.present()?;
+            Ok(more)
+        })
+    };
+    match drawn {
+        Ok(more) => {
+            let end = svg.rfind("</svg>").unwrap_or(svg.len());
+            svg.insert_str(end, &more);
+            svg
+        }
+        // Writing to memory does not fail; if it did, the reader must not take an empty plot for a result.
+        Err(error) => {
+            format!("<svg><text x=\"12\" y=\"20\">this chart could not be drawn: {error}</text></svg>")
+        }
     }
 }
 
-/// A label as long as the widest room for it; a longer one loses its beginning, since names differ at their ends.
-fn fitting(label: &str) -> String {
-    let most = ((LEFT_PX.1 - 16) / CHARACTER_PX) as usize;
-    let count = label.chars().count();
-    if count <= most {
-        label.to_owned()
-    } else {
-        format!("…{}", label.chars().skip(count + 1 - most).collect::<String>())
-    }
-}
-
-fn text(area: &Area, text: &str, at: Pixel, px: f64, role: Role, (h, v): (HPos, VPos)) -> Drawn {
+pub(super) fn text(area: &Area, text: &str, at: Pixel, px: f64, role: Role, (h, v): (HPos, VPos)) -> Drawn {
     // The backend writes size / 1.24 into the file.
     let font = (FontFamily::SansSerif, px * 1.24, FontStyle::Normal).into_font();
     let style = TextStyle::from(font).color(&role.placeholder).pos(Pos::new(h, v));

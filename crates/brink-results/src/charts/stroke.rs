@@ -3,7 +3,7 @@
 //! Knows pixels only. Must not know axes or values.
 
 use plotters::element::{Circle, PathElement, Polygon, Rectangle};
-use plotters::style::ShapeStyle;
+use plotters::style::{Color as _, ShapeStyle};
 
 use crate::charts::panel::{Area, Colour, Drawn, Pixel};
 use crate::charts::theme::Role;
@@ -22,13 +22,27 @@ pub(super) enum Pattern {
 }
 
 impl Pattern {
-    /// Pixels on and off, in turn.
-    fn pixels(self) -> &'static [f64] {
+    /// All of them.
+    pub(super) const ALL: [Self; 4] = [Self::Solid, Self::Dashes, Self::DashDot, Self::Dots];
+
+    /// Pixels on and off, in turn, as `stroke-dasharray` has them.
+    pub(super) fn dashes(self) -> Option<&'static str> {
         match self {
-            Self::Solid => &[],
-            Self::Dashes => &[6.0, 4.0],
-            Self::DashDot => &[10.0, 3.0, 2.0, 3.0],
-            Self::Dots => &[2.0, 3.0],
+            Self::Solid => None,
+            Self::Dashes => Some("6 4"),
+            Self::DashDot => Some("10 3 2 3"),
+            Self::Dots => Some("2 3"),
+        }
+    }
+
+    /// The writer knows no dashes: a broken line is drawn in a width that nothing else has, and `theme` turns that into its
+    /// real width and its dashes, as it does with colours.
+    pub(super) fn placeholder_width(self, width: u32) -> u32 {
+        match self {
+            Self::Solid => width,
+            Self::Dashes => 910 + width,
+            Self::DashDot => 920 + width,
+            Self::Dots => 930 + width,
         }
     }
 }
@@ -37,42 +51,25 @@ fn stroke(role: Role, width: u32) -> ShapeStyle {
     ShapeStyle { color: role.placeholder.into(), filled: false, stroke_width: width }
 }
 
-/// A line through pixels; broken ones are cut, since the writer knows no dashes.
+/// A line through pixels, without those that it stays on.
 pub(super) fn line(area: &Area, points: &[Pixel], role: Role, width: u32, pattern: Pattern) -> Drawn {
+    let mut points = points.to_vec();
+    points.dedup();
     if points.len() < 2 {
         return Ok(());
     }
-    if pattern == Pattern::Solid {
-        return Ok(area.draw(&PathElement::new(points.to_vec(), stroke(role, width)))?);
-    }
-    for pair in points.windows(2) {
-        for piece in pieces(pair[0], pair[1], pattern.pixels()) {
-            area.draw(&PathElement::new(piece.to_vec(), stroke(role, width)))?;
-        }
-    }
-    Ok(())
+    Ok(area.draw(&PathElement::new(points, stroke(role, pattern.placeholder_width(width))))?)
 }
 
-/// The parts of a line that are on.
-fn pieces(from: Pixel, to: Pixel, pixels: &[f64]) -> Vec<[Pixel; 2]> {
-    let (dx, dy) = (f64::from(to.0 - from.0), f64::from(to.1 - from.1));
-    let length = dx.hypot(dy);
-    let at = |s: f64| {
-        let part = (s / length).min(1.0);
-        (from.0 + (dx * part).round() as i32, from.1 + (dy * part).round() as i32)
-    };
-    let mut pieces = Vec::new();
-    let mut s = 0.0;
-    for (i, step) in pixels.iter().cycle().enumerate() {
-        if s >= length {
-            break;
-        }
-        if i % 2 == 0 {
-            pieces.push([at(s), at(s + step)]);
-        }
-        s += step;
-    }
-    pieces
+/// A filled box.
+pub(super) fn bar(area: &Area, corners: [Pixel; 2], role: Role) -> Drawn {
+    Ok(area.draw(&Rectangle::new(corners, stroke(role, 1).filled()))?)
+}
+
+/// One of several runs: small and faint.
+pub(super) fn speck(area: &Area, at: Pixel, role: Role) -> Drawn {
+    let style = ShapeStyle { color: role.placeholder.mix(0.55), filled: true, stroke_width: 1 };
+    Ok(area.draw(&Circle::new(at, 2, style))?)
 }
 
 /// Shapes of markers, told apart without colour.
@@ -112,12 +109,5 @@ mod tests {
         for i in 0..2 * SERIES.len() {
             assert!((0..i).all(|other| looks(other) != looks(i)), "{i}");
         }
-    }
-
-    #[test]
-    fn pieces_cover_the_line_and_end_with_it() {
-        let cut = pieces((0, 0), (25, 0), Pattern::DashDot.pixels());
-        assert_eq!(cut, [[(0, 0), (10, 0)], [(13, 0), (15, 0)], [(18, 0), (25, 0)]]);
-        assert!(pieces((3, 3), (3, 3), Pattern::Dots.pixels()).is_empty(), "no length, no piece");
     }
 }

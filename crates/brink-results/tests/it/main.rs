@@ -6,6 +6,8 @@ mod comparisons;
 mod drawn;
 mod fixtures;
 mod hdr_logs;
+mod large;
+mod plots;
 mod repeated;
 mod steadiness;
 mod stored;

@@ -1,8 +1,10 @@
 //! `brink report`: draws a results folder again, from its files alone.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use brink_results::{charts, report, store};
+use brink_results::charts::{self, Charts, Figure};
+use brink_results::{report, store};
 
 use crate::cli::ReportArgs;
 use crate::command;
@@ -16,12 +18,15 @@ use crate::hdr_file::{self, HdrFile};
 pub fn run(args: &ReportArgs) -> Result<(), Failure> {
     let page = args.out.clone().unwrap_or_else(|| args.folder.join("report.html"));
     let run = store::read_run(&args.folder).map_err(|error| Failure::usage(error.to_string()))?;
-    write(&page, &report::render(&run))?;
-    if let Some(folder) = &args.svg {
-        std::fs::create_dir_all(folder)
-            .map_err(|error| Failure::usage(format!("--svg {}: {error}", folder.display())))?;
-        for figure in charts::all(&run) {
-            write(&folder.join(format!("{}.svg", file_name(&figure.title))), &figure.standalone())?;
+    write(&page, report::render(&run).as_bytes())?;
+    if args.svg.is_some() || args.png.is_some() {
+        let charts = charts::all(&run);
+        if let Some(folder) = &args.svg {
+            each(&charts, folder, ("--svg", "svg"), |figure| Ok(figure.standalone().into_bytes()))?;
+        }
+        if let Some(folder) = &args.png {
+            let png = |figure: &Figure| figure.png().map_err(|error| error.to_string());
+            each(&charts, folder, ("--png", "png"), png)?;
         }
     }
     if let Some(path) = &args.hdr_log {
@@ -31,8 +36,31 @@ pub fn run(args: &ReportArgs) -> Result<(), Failure> {
     command::print(&format!("{}\n", page.display()))
 }
 
-fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    std::fs::write(path, text)
+/// Writes a file for each plot into a folder, which is made.
+fn each(
+    charts: &Charts,
+    folder: &Path,
+    (flag, ending): (&str, &str),
+    drawn: impl Fn(&Figure) -> Result<Vec<u8>, String>,
+) -> Result<(), Failure> {
+    std::fs::create_dir_all(folder)
+        .map_err(|error| Failure::usage(format!("{flag} {}: {error}", folder.display())))?;
+    let mut taken = BTreeSet::new();
+    for figure in charts.each() {
+        let mut name = file_name(&figure.title);
+        while !taken.insert(name.clone()) {
+            name.push_str("-2");
+        }
+        let path = folder.join(format!("{name}.{ending}"));
+        let bytes =
+            drawn(figure).map_err(|error| Failure::failed(format!("{flag} {}: {error}", path.display())))?;
+        write(&path, &bytes)?;
+    }
+    Ok(())
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    std::fs::write(path, bytes)
         .map_err(|error| Failure::usage(format!("{}: cannot be written: {error}", path.display())))
 }
 

@@ -105,6 +105,11 @@ fn files_and_folders() {
     refused(&["sweep", smoke, "--out", &path("held")], 2, &["--out", "already holds a run"]);
     assert_eq!(std::fs::read_to_string(path("held/plan.json")).unwrap(), "{}", "left as it was");
     refused(&["report", &path("nowhere")], 2, &["nowhere"]);
+    let quick = root().join("results/2026-11-21-quick");
+    let quick = quick.to_str().unwrap();
+    for flag in ["--svg", "--png"] {
+        refused(&["report", quick, "--out", &path("page"), flag, &path("file")], 2, &[flag, "file"]);
+    }
     assert!(!Path::new(&path("results")).exists());
 }
 

@@ -1,0 +1,241 @@
+//! The part of a panel that has coordinates: grid, ticks, marks, lines, markers and intervals.
+//!
+//! Must not decide what is drawn.
+
+use plotters::style::text_anchor::{HPos, VPos};
+
+use crate::charts::axis::{Axis, Scale};
+use crate::charts::panel::{
+    Area, CHARACTER_PX, Drawn, Line, Mark, Pixel, Point, Series, TEXT_PX, WIDTH, text,
+};
+use crate::charts::stroke::{Pattern, bar, line, marker, speck};
+use crate::charts::theme::{BAD, GRID, INK, MUTED, Role};
+
+/// Room for the labels of the y axis: at least, and at most.
+const LEFT_PX: (i32, i32) = (60, 240);
+const RIGHT: i32 = WIDTH as i32 - 18;
+/// Room for the title of the panel and of its y axis.
+const ABOVE: i32 = 58;
+/// Room for the labels and the title of the x axis.
+const BELOW: i32 = 46;
+/// How much further than its longest bar an axis reaches.
+const BESIDE_BARS: f64 = 1.25;
+/// Half the height of a bar in a list of rows.
+const BAR_PX: i32 = 7;
+/// A row of the labels of marks, and how many there may be.
+const MARK_ROW: i32 = 15;
+const MARK_ROWS_MAX: usize = 3;
+
+/// See the module.
+pub(super) struct Frame {
+    x: Scale,
+    y: Scale,
+    pub(super) top: i32,
+    left: i32,
+    bottom: i32,
+}
+
+impl Frame {
+    /// Axes fitted to the series, in a panel of this height.
+    pub(super) fn fit(x: &Axis, y: &Axis, series: &[Series], marks: &[Mark], height: i32) -> Self {
+        let points = || series.iter().flat_map(|s| &s.points);
+        let y_values = points().map(|p| (p.y, p.interval_y, p.singles.iter().map(|s| s[1]).collect()));
+        let x_values = points().map(|p| (p.x, p.interval_x, p.singles.iter().map(|s| s[0]).collect()));
+        let y = y.fit(&reach(y_values, y));
+        let mut across = reach(x_values, x);
+        // Beside the longest bar its figure is written.
+        let bars = || series.iter().filter(|s| s.line == Line::Bars).flat_map(|s| &s.points);
+        across.extend(bars().filter(|p| p.label.is_some()).map(|p| p.x * BESIDE_BARS));
+        across.extend(marks.iter().map(|mark| mark.x).filter(|at| x.takes(*at)));
+        let label_chars = y.ticks.iter().map(|tick| tick.1.chars().count()).max().unwrap_or(0);
+        let left = (label_chars as i32 * CHARACTER_PX + 16).clamp(LEFT_PX.0, LEFT_PX.1);
+        let mut frame = Self { x: x.fit(&across), y, top: ABOVE, left, bottom: height - BELOW };
+        let rows = frame.mark_places(marks).iter().filter_map(|place| *place).max().map_or(0, |row| row + 1);
+        frame.top += rows as i32 * MARK_ROW;
+        frame
+    }
+
+    /// Halfway across.
+    pub(super) fn middle(&self) -> i32 {
+        i32::midpoint(self.left, RIGHT)
+    }
+
+    pub(super) fn x_of(&self, mark: &Mark) -> i32 {
+        self.x.pixel(mark.x, self.left, RIGHT)
+    }
+
+    fn at(&self, x: f64, y: f64) -> Pixel {
+        (self.x.pixel(x, self.left, RIGHT), self.y.pixel(y, self.bottom, self.top))
+    }
+
+    /// Where a point is found: a bar in its middle.
+    pub(super) fn place(&self, series: &Series, point: &Point) -> Pixel {
+        match point.interval_x {
+            Some([low, high]) if series.line == Line::Bars => {
+                let (from, to) = (self.at(low, point.y), self.at(high, point.y));
+                (i32::midpoint(from.0, to.0), from.1)
+            }
+            _ => self.at(point.x, point.y),
+        }
+    }
+
+    pub(super) fn draw(&self, area: &Area) -> Drawn {
+        let mut written = i32::MIN;
+        for (value, label) in &self.x.ticks {
+            let x = self.x.pixel(*value, self.left, RIGHT);
+            line(area, &[(x, self.top), (x, self.bottom)], GRID, 1, Pattern::Solid)?;
+            let half = label.chars().count() as i32 * CHARACTER_PX / 2;
+            if x - half < written {
+                continue;
+            }
+            written = x + half;
+            // A label at the right end must not leave the panel.
+            let x = x.min(WIDTH as i32 - half - 2);
+            text(area, label, (x, self.bottom + 6), TEXT_PX, INK, (HPos::Center, VPos::Top))?;
+        }
+        for (value, label) in &self.y.ticks {
+            let y = self.y.pixel(*value, self.bottom, self.top);
+            line(area, &[(self.left, y), (RIGHT, y)], GRID, 1, Pattern::Solid)?;
+            text(
+                area,
+                &fitting(label, LEFT_PX.1 - 16),
+                (self.left - 8, y),
+                TEXT_PX,
+                INK,
+                (HPos::Right, VPos::Center),
+            )?;
+        }
+        let corner = [(self.left, self.top), (self.left, self.bottom), (RIGHT, self.bottom)];
+        line(area, &corner, MUTED, 1, Pattern::Solid)
+    }
+
+    /// The row in which the label of each mark has room; `None`: in none of them.
+    fn mark_places(&self, marks: &[Mark]) -> Vec<Option<usize>> {
+        let mut ends = [i32::MIN; MARK_ROWS_MAX];
+        let place = |mark: &Mark| {
+            let (from, to) = self.label_span(mark);
+            let row = ends.iter().position(|end| *end <= from)?;
+            ends[row] = to + CHARACTER_PX;
+            Some(row)
+        };
+        marks.iter().map(place).collect()
+    }
+
+    /// Where the label of a mark begins and ends: to the right of its line, where there is room.
+    fn label_span(&self, mark: &Mark) -> (i32, i32) {
+        let width = mark.label.chars().count() as i32 * CHARACTER_PX;
+        let from = self.x_of(mark).min(RIGHT - width);
+        (from, from + width)
+    }
+
+    /// Upright lines with their labels above the frame.
+    pub(super) fn marks(&self, area: &Area, marks: &[Mark]) -> Drawn {
+        for (mark, row) in marks.iter().zip(self.mark_places(marks)) {
+            let x = self.x_of(mark);
+            let (role, pattern): (Role, _) =
+                if mark.is_bad { (BAD, Pattern::Solid) } else { (MUTED, Pattern::Dots) };
+            let top = self.top - 2 - row.map_or(0, |row| row as i32 * MARK_ROW);
+            line(area, &[(x, top), (x, self.bottom)], role, 1, pattern)?;
+            if row.is_some() {
+                let at = (self.label_span(mark).0, top - 2);
+                text(area, &mark.label, at, TEXT_PX - 1.0, role, (HPos::Left, VPos::Bottom))?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn series(&self, area: &Area, series: &Series) -> Drawn {
+        let role = series.colour.role();
+        if series.line == Line::Bars {
+            return series.points.iter().try_for_each(|point| self.bar(area, point, role));
+        }
+        let is_joined = |p: &&Point| p.valid || matches!(series.line, Line::Dashed | Line::Bare);
+        let joined: Vec<Pixel> = series.points.iter().filter(is_joined).map(|p| self.at(p.x, p.y)).collect();
+        if series.line != Line::None {
+            line(area, &joined, role, 2, series.pattern())?;
+        }
+        if joined.len() > 1 && matches!(series.line, Line::Dashed | Line::Bare) {
+            return Ok(());
+        }
+        for point in &series.points {
+            let (x, y) = self.at(point.x, point.y);
+            for [x, y] in &point.singles {
+                speck(area, self.at(*x, *y), role)?;
+            }
+            if let Some([low, high]) = point.interval_x {
+                let (low, high) = (self.at(low, point.y).0, self.at(high, point.y).0);
+                let ends = [(low, y - 5), (low, y + 5), (low, y), (high, y), (high, y - 5), (high, y + 5)];
+                self.whisker(area, &ends, high - low, series)?;
+            }
+            if let Some([low, high]) = point.interval_y {
+                let (low, high) = (self.at(point.x, low).1, self.at(point.x, high).1);
+                let ends = [(x - 5, low), (x + 5, low), (x, low), (x, high), (x - 5, high), (x + 5, high)];
+                self.whisker(area, &ends, low - high, series)?;
+            }
+            marker(area, (x, y), series.colour, point.valid)?;
+            if let Some(label) = &point.label {
+                self.label(area, label, point, series)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// An interval, unless its marker hides it.
+    fn whisker(&self, area: &Area, ends: &[Pixel], length: i32, series: &Series) -> Drawn {
+        if length <= 2 * series.colour.marker_px() {
+            return Ok(());
+        }
+        line(area, ends, series.colour.role(), 2, Pattern::Solid)
+    }
+
+    fn bar(&self, area: &Area, point: &Point, role: Role) -> Drawn {
+        let Some([low, high]) = point.interval_x else { return Ok(()) };
+        let ((from, y), (to, _)) = (self.at(low, point.y), self.at(high, point.y));
+        if to > from {
+            bar(area, [(from, y - BAR_PX), (to, y + BAR_PX)], role)?;
+        }
+        match &point.label {
+            Some(label) => text(area, label, (to + 6, y), TEXT_PX, INK, (HPos::Left, VPos::Center)),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes beside a point and its interval: to the right, or to the left where there is no room.
+    fn label(&self, area: &Area, label: &str, point: &Point, series: &Series) -> Drawn {
+        let [low, high] = point.interval_x.unwrap_or([point.x; 2]);
+        let gap = series.colour.marker_px() + 6;
+        let (low, high) = (self.at(low, point.y).0 - gap, self.at(high, point.y).0 + gap);
+        let y = self.at(point.x, point.y).1;
+        let width = label.chars().count() as i32 * CHARACTER_PX;
+        let (at, side) = match high + width {
+            right if right <= WIDTH as i32 - 2 => (high, HPos::Left),
+            _ => (low.max(self.left + width + 2), HPos::Right),
+        };
+        text(area, label, (at, y), TEXT_PX, INK, (side, VPos::Center))
+    }
+}
+
+/// All values with the ends of their intervals and what they are medians of, as far as the axis takes them.
+fn reach(values: impl Iterator<Item = (f64, Option<[f64; 2]>, Vec<f64>)>, axis: &Axis) -> Vec<f64> {
+    let mut all: Vec<f64> = Vec::new();
+    for (value, interval, singles) in values {
+        all.push(value);
+        all.extend(singles.into_iter().filter(|single| axis.takes(*single)));
+        for end in interval.into_iter().flatten().filter(|end| axis.takes(*end)) {
+            // An end near zero, or far away, would stretch a logarithmic axis over many decades of nothing.
+            all.push(if axis.is_log() { end.clamp(value / 10.0, value * 10.0) } else { end });
+        }
+    }
+    all
+}
+
+/// A label as long as there is room for; a longer one loses its beginning, since names differ at their ends.
+pub(super) fn fitting(label: &str, room_px: i32) -> String {
+    let most = (room_px / CHARACTER_PX) as usize;
+    let count = label.chars().count();
+    if count <= most {
+        label.to_owned()
+    } else {
+        format!("…{}", label.chars().skip(count + 1 - most).collect::<String>())
+    }
+}
