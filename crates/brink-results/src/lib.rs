@@ -6,10 +6,12 @@
 pub mod answer;
 pub mod case;
 pub mod charts;
+pub mod csv;
 pub mod hdr;
 pub mod memory;
 pub mod report;
 pub mod schema;
+pub mod schemas;
 pub mod slope;
 pub mod store;
 pub mod verdict;

@@ -4,6 +4,8 @@
 mod answers;
 mod drawn;
 mod fixtures;
+mod samples;
+mod schemas;
 mod stored;
 mod verdicts;
 mod workload_verdicts;

@@ -9,7 +9,7 @@ use brink_results::store::RunData;
 use brink_results::{answer, report, store};
 
 use crate::case_process::{Asked, CaseRunner, Ran};
-use crate::cli::{Format, SweepArgs};
+use crate::cli::{ResultFormat, SweepArgs};
 use crate::command;
 use crate::exit::{Code, Failure};
 use crate::preflight::{self, Surroundings};
@@ -124,10 +124,11 @@ fn fresh_folder(plan: &Plan) -> Result<PathBuf, Failure> {
     )))
 }
 
-fn print(format: Format, run: &RunData) -> Result<(), Failure> {
+fn print(format: ResultFormat, run: &RunData) -> Result<(), Failure> {
     match format {
-        Format::Text => command::print(&answer::answer(run)),
-        Format::Json => {
+        ResultFormat::Text => command::print(&answer::answer(run)),
+        ResultFormat::Csv => command::print(&command::csv::table(&run.results)?),
+        ResultFormat::Json => {
             let whole = serde_json::json!({ "plan": run.plan, "results": run.results });
             command::print(&format!("{whole}\n"))
         }
