@@ -10,6 +10,7 @@ use brink_wire::delay::Delay;
 
 /// One target under one load.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Case {
     /// Unique in its plan, fit for a file name: `threads-c10000-r1`.
     pub name: String,
@@ -23,6 +24,7 @@ pub struct Case {
 
 /// The end that echoes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TargetCase {
     /// Name in tables and plots.
     pub label: String,
@@ -50,6 +52,7 @@ pub struct TargetCase {
 
 /// How a target comes to be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
     /// Started by brink for this case, on this machine, and stopped after it.
@@ -76,6 +79,7 @@ pub enum Origin {
 
 /// The end that connects.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LoadCase {
     /// Client engine by name.
     pub engine: String,
@@ -124,6 +128,7 @@ pub struct LoadCase {
 
 /// What is done with the connections once they are open.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Workload {
     /// Keep them idle; each is verified by an echo after opening and again before closing.
@@ -156,6 +161,7 @@ pub enum Workload {
 
 /// When the requests of an open loop come due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Arrivals {
     /// Evenly spaced.
@@ -166,6 +172,7 @@ pub enum Arrivals {
 
 /// What is spoken on the connections.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Protocol {
     /// brink's frame; any server that sends back what it gets will do.
@@ -236,6 +243,7 @@ impl Workload {
 
 /// How the client closes a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Close {
     /// By RST (`SO_LINGER` 0, socket(7)): no TIME_WAIT is left for the next run to trip over.

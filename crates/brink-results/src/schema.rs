@@ -5,6 +5,7 @@
 //! Types only: nothing here computes.
 
 mod ceiling;
+mod limits;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +14,9 @@ use brink_wire::control::{Counters, LimitReading, Machine};
 use crate::case::Case;
 
 pub use self::ceiling::{After, Ceiling, Climb, Held, StoppedBy};
+pub use self::limits::{
+    BoundEnd, EndTold, LIMITS_SCHEMA, LimitState, LimitTold, LimitsTold, NotReckoned, PlanTold, Reckoning,
+};
 
 /// Schema of a result, in its `schema` field.
 pub const RESULT_SCHEMA: &str = "brink.result/1";
@@ -21,8 +25,10 @@ pub const PLAN_SCHEMA: &str = "brink.plan/1";
 
 /// A plan: what a sweep is going to run, in order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Plan {
-    /// [`PLAN_SCHEMA`].
+    /// `brink.plan/1`.
+    #[cfg_attr(feature = "schema", schemars(extend("const" = PLAN_SCHEMA)))]
     pub schema: String,
     /// From the sweep file.
     pub name: String,
@@ -41,17 +47,34 @@ pub struct Plan {
     pub cases: Vec<Case>,
 }
 
+/// A whole sweep, as `brink sweep --format json` prints it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Sweep {
+    /// What was to be run; null where the folder has no plan.
+    pub plan: Option<Plan>,
+    /// What was run, in order.
+    pub results: Vec<CaseResult>,
+}
+
 /// The result of one case.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the names are the contract of DESIGN.md; units are in the names")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CaseResult {
+    /// `brink.result/1`.
+    #[cfg_attr(feature = "schema", schemars(extend("const" = RESULT_SCHEMA)))]
     pub schema: String,
+    /// What was asked, fully resolved.
     pub case: Case,
     /// When the case began, RFC 3339, UTC.
     pub started: String,
+    /// What the two ends ran on.
     pub facts: Facts,
+    /// Whether the figures may be believed.
     pub validity: Validity,
+    /// Where the connections went.
     pub connections: Connections,
+    /// Requests sent within the measuring window.
     pub requests: Requests,
     /// Null where the workload made no requests in its window.
     pub latency_ns: Option<Latency>,
@@ -62,11 +85,15 @@ pub struct CaseResult {
     pub schedule_lag_ns: Option<DelayError>,
     /// From the first request to the last reply, where the number of requests is fixed.
     pub makespan_ns: Option<u64>,
+    /// Both ends and their machines over time.
     pub usage: Usage,
+    /// What one more connection costs each end.
     pub memory_per_connection: MemoryPerConnection,
     /// Every failure seen, by end, phase and errno.
     pub failures: Vec<Failure>,
+    /// Where it gave way first, and which limit that was; null where nothing did.
     pub failure_point: Option<FailurePoint>,
+    /// What arithmetic over the limits said right before the first connection; null where no limit is known to bound it.
     pub predicted: Option<Predicted>,
     /// Whether preflight refused it: a limit is in the way, and nothing was opened.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -97,8 +124,9 @@ pub struct Slo {
 
 /// What the two ends ran on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "named by the contract")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Facts {
+    /// The machine and the limits of the end that connects.
     pub client: EndFacts,
     /// Null for a target that does not say.
     pub target: Option<EndFacts>,
@@ -106,15 +134,18 @@ pub struct Facts {
     pub shared_machine: Option<bool>,
     /// CPUs that both ends may run on, where they share a machine.
     pub shared_cpus: Vec<usize>,
+    /// Version of the program that measured.
     pub brink_version: String,
 }
 
 /// One end's machine and limits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "named by the contract")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EndFacts {
     #[serde(flatten)]
+    /// The machine.
     pub machine: Machine,
+    /// The limits, as this end's process met them before the case began.
     pub limits: Vec<LimitReading>,
     /// How far calibrated CPU work was off when it was tried out: (took - asked) / asked. Only of a brink target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -123,8 +154,9 @@ pub struct EndFacts {
 
 /// Whether the figures may be believed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "named by the contract")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Validity {
+    /// In one word.
     pub verdict: Verdict,
     /// Why the verdict is not `valid`, and why any measure is null.
     pub reasons: Vec<String>,
@@ -132,6 +164,7 @@ pub struct Validity {
 
 /// In rising order of how much they say against a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Nothing speaks against it.
@@ -149,8 +182,9 @@ pub enum Verdict {
 /// Where the connections went: `requested = opened + failed + not_attempted` and
 /// `opened = closed_early + live_at_end`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "named by the contract")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Connections {
+    /// Connections that the case asked for.
     pub requested: u64,
     /// Established, and verified by an echo.
     pub opened: u64,
@@ -160,7 +194,9 @@ pub struct Connections {
     pub not_attempted: u64,
     /// Opened, and lost before the client closed them.
     pub closed_early: u64,
+    /// Open when the client began to close them.
     pub live_at_end: u64,
+    /// Most connections open at one time.
     pub peak_live: u64,
     /// Times that a connection which had opened was closed in good order and opened again: by the workload
     /// (churn), or because the server announced that it closes.
@@ -174,18 +210,23 @@ pub struct Connections {
 
 /// Percentiles of connecting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "named by the contract")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ConnectLatency {
+    /// Median, in nanoseconds.
     pub p50: u64,
+    /// 90th percentile, in nanoseconds.
     pub p90: u64,
+    /// 99th percentile, in nanoseconds.
     pub p99: u64,
+    /// 99.9th percentile, in nanoseconds.
     pub p999: u64,
+    /// The longest, in nanoseconds.
     pub max: u64,
 }
 
 /// Requests sent within the measuring window.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "named by the contract")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Requests {
     /// Sent (or due) within the window.
     pub intended: u64,
@@ -215,16 +256,25 @@ pub struct Requests {
 
 /// Percentiles of the requests sent within the window.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "named by the contract")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Latency {
+    /// Median, in nanoseconds.
     pub p50: u64,
+    /// 90th percentile, in nanoseconds.
     pub p90: u64,
+    /// 99th percentile, in nanoseconds.
     pub p99: u64,
+    /// 99.9th percentile, in nanoseconds.
     pub p999: u64,
+    /// 99.99th percentile, in nanoseconds.
     pub p9999: u64,
+    /// The longest, in nanoseconds.
     pub max: u64,
+    /// Mean, in nanoseconds.
     pub mean: f64,
+    /// Requests that were timed.
     pub count: u64,
+    /// Where the clock of a request starts.
     pub from: LatencyFrom,
     /// HdrHistogram V2, deflate off, base64: others can merge it.
     pub hdr: String,
@@ -232,6 +282,7 @@ pub struct Latency {
 
 /// Where the clock of a request starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum LatencyFrom {
     /// When it was due (open loop).
@@ -244,21 +295,27 @@ pub enum LatencyFrom {
 
 /// How far the waits were off, by size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "named by the contract")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DelayError {
+    /// Median, in nanoseconds.
     pub p50: u64,
+    /// 99th percentile, in nanoseconds.
     pub p99: u64,
+    /// The largest, in nanoseconds.
     pub max: u64,
 }
 
 /// Samples over time, several a second.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "named by the contract")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Usage {
+    /// The end that connects.
     pub client: Vec<EndSample>,
+    /// The end that echoes; empty where it could not be sampled.
     pub target: Vec<EndSample>,
     /// The client's machine; where the target's is another one, that is in `target_machine`.
     pub machine: Vec<MachineSample>,
+    /// The target's machine, where that is another one.
     pub target_machine: Vec<MachineSample>,
     /// When each part of the case began, in seconds, by name: `ramp`, `warmup`, `window`, `drain`, `close`.
     pub phases: Vec<PhaseMark>,
@@ -266,24 +323,33 @@ pub struct Usage {
 
 /// The beginning of a part of the case.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "named by the contract")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PhaseMark {
+    /// Which part: `ramp`, `warmup`, `window`, `drain`, `close`.
     pub name: String,
+    /// Seconds since the case began, by the client's clock.
     pub t_s: f64,
 }
 
 /// One end at one instant, its processes summed.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "units are in the names; meanings in brink_wire::control::ProcessUsage")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EndSample {
     /// Seconds since the case began, by the client's clock.
     pub t_s: f64,
+    /// Anonymous resident memory, in bytes: `RssAnon` of proc_pid_status(5).
     pub user_bytes: Option<u64>,
+    /// All resident memory, in bytes: `VmRSS`. Shared pages count once for each process.
     pub resident_bytes: Option<u64>,
+    /// Address space, in bytes: `VmSize`.
     pub virtual_bytes: Option<u64>,
+    /// Page tables, in bytes: `VmPTE`.
     pub page_table_bytes: Option<u64>,
+    /// Threads.
     pub threads: Option<u64>,
+    /// Descriptors open.
     pub fds: Option<u64>,
+    /// CPU time used since its processes began, user and system, in seconds.
     pub cpu_s: Option<f64>,
     /// Connections this end counts as open.
     pub live: Option<u64>,
@@ -307,19 +373,25 @@ pub struct EndSample {
 
 /// A machine at one instant.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "units are in the names; meanings in brink_wire::control::MachineUsage")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MachineSample {
+    /// Seconds since the case began, by the client's clock.
     pub t_s: f64,
+    /// Kernel memory that connections and threads cause, in bytes: slab, kernel stacks, page tables and TCP buffers.
+    /// Null if one of them is unknown.
     pub kernel_bytes: Option<u64>,
     #[serde(flatten)]
+    /// The rest.
     pub usage: brink_wire::control::MachineUsage,
 }
 
 /// What one more connection costs.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "named by the contract")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MemoryPerConnection {
+    /// The end that connects.
     pub client: EndMemory,
+    /// The end that echoes.
     pub target: EndMemory,
     /// How it was measured, in words.
     pub method: String,
@@ -329,7 +401,7 @@ pub struct MemoryPerConnection {
 
 /// What one more connection costs one end. Null: not measured, see `validity.reasons`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "named by the contract")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EndMemory {
     /// Anonymous resident memory of the end's processes.
     pub user_bytes: Option<Slope>,
@@ -349,6 +421,7 @@ pub struct EndMemory {
 
 /// Whose memory a kernel figure counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum KernelScope {
     /// Only this end's control group.
@@ -361,12 +434,13 @@ pub enum KernelScope {
 
 /// A straight line through the plateaus.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "named by the contract")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Slope {
     /// Bytes per connection.
     pub slope: f64,
     /// 95% confidence interval of the slope.
     pub ci95: [f64; 2],
+    /// Share of the variance that the line explains, 0 to 1.
     pub r2: f64,
     /// Points that the line was fitted to.
     pub points: u32,
@@ -374,13 +448,17 @@ pub struct Slope {
 
 /// Both ends at rest with this many connections open, each of which has echoed.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "named like the samples")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Plateau {
+    /// Connections open.
     pub connections: u64,
     /// Whether the target was seen at rest before this was taken.
     pub settled: bool,
+    /// The end that connects.
     pub client: EndSample,
+    /// The end that echoes; null where it could not be sampled.
     pub target: Option<EndSample>,
+    /// The client's machine.
     pub machine: MachineSample,
     /// Where the target's machine is another one.
     pub target_machine: Option<MachineSample>,
@@ -388,6 +466,7 @@ pub struct Plateau {
 
 /// Failures of one kind: observation only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Failure {
     /// Where it happened.
     pub end: End,
@@ -403,6 +482,7 @@ pub struct Failure {
 
 /// An end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum End {
     /// The end that connects.
@@ -413,17 +493,25 @@ pub enum End {
 
 /// Where it gave way. The first four fields are observation, the rest inference.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "named by the contract")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FailurePoint {
+    /// Connections that were open when it was first seen.
     pub at_connections: u64,
+    /// What arithmetic said beforehand, in connections; null: it named no limit.
     pub predicted_at: Option<u64>,
+    /// Where it was seen.
     pub end: End,
+    /// What was being done: `socket`, `connect`, `verify`, `request`, `accept`, `spawn`, ..
     pub phase: String,
+    /// Errno by name (`EMFILE`), or a name of our own in lower case (`timeout`, `mismatch`, `closed`, `slow`, `died`).
     pub errno: String,
     /// As in the LIMITS table, or `unknown`.
     pub limit: String,
+    /// The limit's value at that moment, in its own unit.
     pub limit_value: Option<u64>,
+    /// How sure that is.
     pub confidence: Confidence,
+    /// What was seen, one line each.
     pub evidence: Vec<String>,
     /// The command that lifts it at once.
     pub fix: Option<String>,
@@ -434,6 +522,7 @@ pub struct FailurePoint {
 
 /// How sure an inference is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Confidence {
     /// Errno, phase and usage at the limit agree.
@@ -446,12 +535,17 @@ pub enum Confidence {
 
 /// What arithmetic says ends this case first.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "named by the contract")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Predicted {
+    /// As in the LIMITS table.
     pub limit: String,
+    /// The end that it binds.
     pub end: End,
+    /// Connections at which it bites.
     pub at_connections: u64,
+    /// The limit's value, in its own unit.
     pub limit_value: Option<u64>,
+    /// The command that lifts it at once.
     pub fix: Option<String>,
     /// What lifts it so that it stays lifted.
     #[serde(default)]

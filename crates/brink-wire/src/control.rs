@@ -12,6 +12,7 @@ use crate::delay::Delay;
 
 /// The first line on a target's stdout, once it listens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Ready {
     /// Where it echoes.
     pub address: SocketAddr,
@@ -29,6 +30,7 @@ pub struct Ready {
 
 /// Body of `GET /v1/info`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Info {
     /// The ready line again.
     pub ready: Ready,
@@ -58,6 +60,7 @@ pub struct Info {
 
 /// What a machine is. Read once.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Machine {
     /// Kernel release, as `uname -r`.
     pub kernel: Option<String>,
@@ -73,16 +76,17 @@ pub struct Machine {
     /// cpu.cfs_quota_us over cpu.cfs_period_us). `None`: no quota, or unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu_quota: Option<f64>,
-    /// Memory in all.
+    /// Memory in all, in bytes.
     pub memory_bytes: Option<u64>,
     /// Differs between machines and between boots; the same on both ends means one kernel.
     pub boot_id: Option<String>,
-    /// Size of a page.
+    /// Size of a page, in bytes.
     pub page_bytes: u64,
 }
 
 /// One limit as one process meets it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LimitReading {
     /// As in the LIMITS table: `rlimit.nofile`.
     pub name: String,
@@ -100,6 +104,7 @@ pub struct LimitReading {
 
 /// Body of `GET /v1/usage`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TargetUsage {
     /// Serving processes, one by one.
     pub processes: Vec<ProcessUsage>,
@@ -117,6 +122,7 @@ pub struct TargetUsage {
 
 /// A serving process that ended although nobody asked it to.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DeadWorker {
     /// Which.
     pub pid: u32,
@@ -126,16 +132,17 @@ pub struct DeadWorker {
 
 /// One process at one instant. A figure that could not be read is `None`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ProcessUsage {
     /// Whose.
     pub pid: u32,
-    /// Anonymous resident memory: `RssAnon` of proc_pid_status(5).
+    /// Anonymous resident memory, in bytes: `RssAnon` of proc_pid_status(5).
     pub user_bytes: Option<u64>,
-    /// All resident memory: `VmRSS`.
+    /// All resident memory, in bytes: `VmRSS`.
     pub resident_bytes: Option<u64>,
-    /// Address space: `VmSize`.
+    /// Address space, in bytes: `VmSize`.
     pub virtual_bytes: Option<u64>,
-    /// Page tables: `VmPTE`. Kernel memory that is counted per process.
+    /// Page tables, in bytes: `VmPTE`. Kernel memory that is counted per process.
     pub page_table_bytes: Option<u64>,
     /// Threads.
     pub threads: Option<u64>,
@@ -158,28 +165,29 @@ pub struct ProcessUsage {
 
 /// One machine at one instant, as proc(5) tells it. A figure that could not be read is `None`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MachineUsage {
-    /// `MemAvailable` of /proc/meminfo.
+    /// `MemAvailable` of /proc/meminfo, in bytes: what programs can still have without swapping.
     pub available_bytes: Option<u64>,
-    /// `Slab`: sockets, files, dentries, inodes, epoll items.
+    /// `Slab` of /proc/meminfo, in bytes: sockets, files, dentries, inodes, epoll items.
     pub slab_bytes: Option<u64>,
-    /// `KernelStack`.
+    /// `KernelStack` of /proc/meminfo, in bytes.
     pub kernel_stack_bytes: Option<u64>,
-    /// `PageTables`.
+    /// `PageTables` of /proc/meminfo, in bytes.
     pub page_table_bytes: Option<u64>,
-    /// `mem` of TCP in /proc/net/sockstat: socket buffers in use, of this network namespace's kernel.
+    /// `mem` of TCP in /proc/net/sockstat, in bytes: socket buffers in use, of this network namespace's kernel.
     pub tcp_bytes: Option<u64>,
-    /// `inuse` of TCP in /proc/net/sockstat.
+    /// `inuse` of TCP in /proc/net/sockstat: sockets.
     pub tcp_in_use: Option<u64>,
-    /// `tw` of TCP in /proc/net/sockstat.
+    /// `tw` of TCP in /proc/net/sockstat: sockets in TIME_WAIT.
     pub tcp_time_wait: Option<u64>,
-    /// `orphan` of TCP in /proc/net/sockstat.
+    /// `orphan` of TCP in /proc/net/sockstat: sockets that no process holds any more.
     pub tcp_orphans: Option<u64>,
-    /// `ListenOverflows` of /proc/net/netstat.
+    /// `ListenOverflows` of /proc/net/netstat: handshakes that found the accept queue full.
     pub listen_overflows: Option<u64>,
-    /// `ListenDrops` of /proc/net/netstat.
+    /// `ListenDrops` of /proc/net/netstat: handshakes that a listening socket dropped, for whatever cause.
     pub listen_drops: Option<u64>,
-    /// `TCPAbortOnMemory` of /proc/net/netstat.
+    /// `TCPAbortOnMemory` of /proc/net/netstat: connections given up for want of memory.
     pub tcp_abort_on_memory: Option<u64>,
     /// Busy time of all CPUs since boot, in seconds, from /proc/stat (everything but idle and iowait).
     pub cpu_busy_s: Option<f64>,
@@ -227,6 +235,7 @@ pub struct MachineUsage {
 /// The first two figures are sums over the process's group and all above that can be seen, each for its own
 /// limit where the kernel tells that apart, so only their growth means anything. `None`: no such file, or not readable.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CgroupUsage {
     /// Whose.
     pub pid: u32,
@@ -254,6 +263,7 @@ impl MachineUsage {
 
 /// What a target counted since it began.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Counters {
     /// Connections accepted and handed to the model.
     pub accepted: u64,
@@ -269,6 +279,7 @@ pub struct Counters {
 
 /// Failures of one kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Refusal {
     /// What was being done: `accept`, `spawn`, `register`, `read`, `write`, `frame`, `http`, `offload`, `worker`.
     pub phase: String,

@@ -13,6 +13,12 @@ use crate::value::{format_duration, parse_duration};
 
 /// A wait before each reply, all in nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(
+    description = "A wait: fixed (`100ms`), evenly spread between two bounds (`50ms..150ms`), or exponential with this \
+                   mean and cut at ten times that (`exp:100ms`); units are ns, us, ms, s, m and h.",
+    extend("examples" = ["0s", "100ms", "50ms..150ms", "exp:100ms"])
+))]
 #[serde(try_from = "String", into = "String")]
 pub enum Delay {
     /// Always the same: `100ms`.

@@ -10,7 +10,7 @@ use brink_results::answer::table::verdict_name;
 use brink_results::case::Case;
 use brink_results::schema::CaseResult;
 
-use crate::cli::{FollowArgs, Format};
+use crate::cli::{FollowArgs, ResultFormat};
 use crate::exit::Failure;
 use crate::metrics::Metrics;
 use crate::ndjson::Ndjson;
@@ -44,7 +44,7 @@ impl Audience {
     /// A usage failure for a file or an address that cannot be had, and for two that both want stdout.
     pub fn new(
         args: &FollowArgs,
-        format: Format,
+        format: ResultFormat,
         token: Option<&str>,
         cases: usize,
         left: Left,
@@ -121,10 +121,10 @@ impl Audience {
 }
 
 impl Writer {
-    fn new(path: &Path, format: Format) -> Result<Self, Failure> {
+    fn new(path: &Path, format: ResultFormat) -> Result<Self, Failure> {
         let cannot = |error: &io::Error| Failure::usage(format!("--ndjson {}: {error}", path.display()));
         let outbox = if path.as_os_str() == "-" {
-            if format != Format::Text {
+            if format != ResultFormat::Text {
                 return Err(Failure::usage(
                     "--ndjson: stdout is taken by --format: name a file, or leave --format at text",
                 ));

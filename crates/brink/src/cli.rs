@@ -2,6 +2,8 @@
 //!
 //! Defaults that depend on the machine or on other flags are filled in by `plan`.
 
+mod examples;
+mod help;
 mod values;
 
 use std::net::{IpAddr, SocketAddr};
@@ -16,6 +18,8 @@ use serde::Deserialize;
 
 use crate::location::Location;
 
+pub use examples::of as examples_of;
+pub use help::{definition, parse};
 pub use values::*;
 
 /// Threads or async? Measured on this machine, with real connections.
@@ -46,6 +50,12 @@ pub enum Command {
     Compare(CompareArgs),
     /// Show the limits of this machine and of a target; with --connections what a plan needs of each
     Limits(LimitsArgs),
+    /// Print the JSON Schema of what brink writes
+    Schema(SchemaArgs),
+    /// Print what makes a shell complete brink's commands, flags and values
+    Completions(CompletionsArgs),
+    /// Print brink(1), or write a manual page of each command into a folder
+    Man(ManArgs),
     /// Run one resolved case (used by `sweep`, so that each case has a client process of its own)
     #[command(hide = true)]
     RunCase(RunCaseArgs),
@@ -54,8 +64,8 @@ pub enum Command {
 /// Flags of a target, wherever it is started from.
 #[derive(Debug, Args)]
 pub struct ModelArgs {
-    /// Concurrency model
-    #[arg(long, value_parser = model_name, help = models())]
+    /// Concurrency model [default: tokio]
+    #[arg(long, value_parser = model_names())]
     pub model: Option<String>,
     /// Stack of each thread that serves connections, for models of blocking threads [default: 8MiB]
     #[arg(long, value_name = "SIZE", value_parser = stack_size)]
@@ -150,8 +160,8 @@ pub struct WhereArgs {
 /// The end that connects.
 #[derive(Debug, Args)]
 pub struct ClientArgs {
-    /// Client engine
-    #[arg(long, value_parser = engine_name, help = engines())]
+    /// Client engine [default: mio]
+    #[arg(long, value_parser = engine_names())]
     pub engine: Option<String>,
     /// Connections to open per second, at most [default: as fast as the target takes them]
     #[arg(long, value_name = "N", value_parser = rate)]
@@ -268,8 +278,8 @@ pub struct LoadArgs {
     #[arg(long, value_name = "FILE")]
     pub hdr_log: Option<PathBuf>,
     /// What to print on stdout
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub format: Format,
+    #[arg(long, value_enum, default_value_t = ResultFormat::Text)]
+    pub format: ResultFormat,
     /// Folder for the result and the report; it must not hold a run already [default: none is written]
     #[arg(short, long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -313,9 +323,9 @@ pub struct CeilingArgs {
     /// Who follows it.
     #[command(flatten)]
     pub follow: FollowArgs,
-    /// What to print on stdout: text, or json (one object, the result)
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub format: Format,
+    /// What to print on stdout
+    #[arg(long, value_enum, default_value_t = ResultFormat::Text)]
+    pub format: ResultFormat,
     /// Folder for the result and the report; it must not hold a run already [default: none is written]
     #[arg(short, long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -349,9 +359,9 @@ pub struct SweepArgs {
     /// Write latencies as a HdrHistogram log, a line per case and repeat
     #[arg(long, value_name = "FILE")]
     pub hdr_log: Option<PathBuf>,
-    /// What to print on stdout: text, or json (one object: the plan and all results)
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub format: Format,
+    /// What to print on stdout; json is one object: the plan and all results
+    #[arg(long, value_enum, default_value_t = ResultFormat::Text)]
+    pub format: ResultFormat,
 }
 
 /// `brink compare`
@@ -412,9 +422,12 @@ pub struct PlanArgs {
 pub struct ReportArgs {
     /// A folder that a run was written to
     pub folder: PathBuf,
-    /// Where to write the page [default: report.html in that folder]
+    /// Where to write it [default: the page to report.html in that folder, a table to stdout]
     #[arg(short, long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// What to make of the results
+    #[arg(long, value_enum, default_value_t = ReportFormat::Html)]
+    pub format: ReportFormat,
     /// Also write each plot as a stand-alone SVG into this folder
     #[arg(long, value_name = "DIR")]
     pub svg: Option<PathBuf>,
@@ -453,8 +466,8 @@ pub struct LimitsArgs {
     /// Worker threads of the target
     #[arg(long, value_name = "N", value_parser = threads)]
     pub target_threads: Option<u32>,
-    /// Client engine
-    #[arg(long, value_parser = engine_name, help = engines())]
+    /// Client engine [default: mio]
+    #[arg(long, value_parser = engine_names())]
     pub engine: Option<String>,
     /// Threads of the client engine
     #[arg(short, long, value_name = "N", value_parser = threads)]
@@ -468,6 +481,29 @@ pub struct LimitsArgs {
     /// What to print on stdout
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
+}
+
+/// `brink schema`
+#[derive(Debug, Args)]
+pub struct SchemaArgs {
+    /// Of what; without it the names are listed
+    #[arg(value_parser = schema_names())]
+    pub name: Option<String>,
+}
+
+/// `brink completions`
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// For which shell
+    #[arg(value_enum)]
+    pub shell: ShellName,
+}
+
+/// `brink man`
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// Folder for brink.1 and a page of each command; without it brink(1) is printed
+    pub dir: Option<PathBuf>,
 }
 
 /// `brink run-case`: the case comes on stdin, progress goes to stdout, the result into a file.
@@ -526,11 +562,42 @@ pub enum CloseName {
     Fin,
 }
 
-/// `--format`
+/// `--format` of what is no result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// For people.
+    /// For people
     Text,
-    /// One JSON object and nothing else.
+    /// One JSON object and nothing else
     Json,
+}
+
+/// `--format` of results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ResultFormat {
+    /// For people
+    Text,
+    /// One JSON object and nothing else
+    Json,
+    /// A table: one row for each case and repeat
+    Csv,
+}
+
+/// `--format` of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// A page with all plots
+    Html,
+    /// A table: one row for each case and repeat
+    Csv,
+}
+
+/// A shell that completes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ShellName {
+    /// Bourne-Again shell
+    Bash,
+    /// Z shell
+    Zsh,
+    /// Friendly interactive shell
+    Fish,
 }

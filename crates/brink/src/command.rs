@@ -2,11 +2,15 @@
 
 pub mod ceiling;
 pub mod compare;
+pub mod completions;
+pub mod csv;
 pub mod limits;
 pub mod load;
+pub mod man;
 pub mod plan;
 pub mod report;
 pub mod run_case;
+pub mod schema;
 pub mod sweep;
 pub mod target;
 
@@ -20,7 +24,7 @@ use brink_results::store;
 use brink_results::store::RunDirError;
 use brink_wire::value::{format_count, format_duration};
 
-use crate::cli::{ClientArgs, Cpus, FollowArgs, Format, WhereArgs};
+use crate::cli::{ClientArgs, Cpus, FollowArgs, ResultFormat, WhereArgs};
 use crate::exit::{Code, Failure};
 use crate::metrics;
 use crate::plan::Machine;
@@ -180,25 +184,26 @@ pub fn is_interrupted(result: &CaseResult, signal: Option<Code>) -> bool {
     signal.is_some() && result.validity.verdict == Verdict::Failed
 }
 
-/// Prints a result as JSON, or in words.
+/// Prints a result as JSON, as a table, or in words.
 ///
 /// # Errors
 /// Those of [`print`].
 pub fn print_result(
-    format: Format,
+    format: ResultFormat,
     follow: &FollowArgs,
     result: &CaseResult,
     failure: Option<&Failure>,
     words: fn(&CaseResult) -> String,
 ) -> Result<(), Failure> {
     match format {
-        Format::Json => {
+        ResultFormat::Json => {
             let json = serde_json::to_string(result).map_err(|error| Failure::failed(error.to_string()))?;
             print(&format!("{json}\n"))
         }
+        ResultFormat::Csv => print(&csv::table(std::slice::from_ref(result))?),
         // Where nothing was opened the one line on stderr says it all.
-        Format::Text if failure.is_some_and(|failure| !failure.line.is_empty()) => Ok(()),
-        Format::Text => print_words(follow, &words(result)),
+        ResultFormat::Text if failure.is_some_and(|failure| !failure.line.is_empty()) => Ok(()),
+        ResultFormat::Text => print_words(follow, &words(result)),
     }
 }
 

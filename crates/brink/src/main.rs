@@ -33,14 +33,13 @@ mod target_process;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use clap::error::ErrorKind;
 
-use crate::cli::{Cli, Command};
+use crate::cli::Command;
 use crate::exit::{Code, Failure};
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match cli::parse(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => return not_parsed(&error),
     };
@@ -53,6 +52,9 @@ fn main() -> ExitCode {
         Command::Report(args) => command::report::run(&args),
         Command::Compare(args) => command::compare::run(&args),
         Command::Limits(args) => command::limits::run(&args),
+        Command::Schema(args) => command::schema::run(&args),
+        Command::Completions(args) => command::completions::run(&args),
+        Command::Man(args) => command::man::run(&args),
         Command::RunCase(args) => command::run_case::run(&args),
     };
     match outcome {

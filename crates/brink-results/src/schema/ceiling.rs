@@ -6,10 +6,11 @@ use super::Failure;
 
 /// How many connections a target and a client hold, and how that was found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "named by the contract")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Ceiling {
     /// Connections open at the edge, each verified by an echo.
     pub at_connections: u64,
+    /// What ended the way up.
     pub stopped_by: StoppedBy,
     /// Connections at which it was to stop in any case.
     pub stop_at: u64,
@@ -19,11 +20,13 @@ pub struct Ceiling {
     pub climbs: Vec<Climb>,
     /// What became of the connections at the edge; null where there was nothing to hold.
     pub held: Option<Held>,
+    /// The target after all connections were closed.
     pub after: After,
 }
 
 /// What ended the way up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum StoppedBy {
     /// Something gave way: see `failure_point`.
@@ -44,7 +47,7 @@ pub enum StoppedBy {
 
 /// One way up.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "named by the contract")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Climb {
     /// Most connections open at one time.
     pub connections: u64,
@@ -60,9 +63,11 @@ pub struct Climb {
 
 /// Connections at the edge, while they were held.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "named by the contract")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Held {
+    /// Connections that were held.
     pub connections: u64,
+    /// How long, in seconds.
     pub window_s: f64,
     /// Echoes that were asked and answered in that time.
     pub heartbeats: u64,
@@ -76,8 +81,9 @@ pub struct Held {
 
 /// The target after all connections were closed. Null: not known.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "named by the contract")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct After {
+    /// Whether its process lives.
     pub alive: Option<bool>,
     /// Whether it took one more connection and answered on it.
     pub serving: Option<bool>,

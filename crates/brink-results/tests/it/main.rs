@@ -10,6 +10,8 @@ mod large;
 mod plots;
 mod repeated;
 mod steadiness;
+mod samples;
+mod schemas;
 mod stored;
 mod verdicts;
 mod workload_verdicts;

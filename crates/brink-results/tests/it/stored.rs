@@ -218,7 +218,7 @@ fn the_later_result_that_was_checked_in_is_still_read() {
 }
 
 /// Fields of `written` that `back` has not, or has otherwise, by path.
-fn lost(written: &serde_json::Value, back: &serde_json::Value) -> Vec<String> {
+pub fn lost(written: &serde_json::Value, back: &serde_json::Value) -> Vec<String> {
     use serde_json::Value::{Array, Object};
     match (written, back) {
         (Object(written), Object(back)) => {

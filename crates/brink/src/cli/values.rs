@@ -2,12 +2,16 @@
 //!
 //! Pure: nothing is looked up on the machine.
 
+use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use brink_results::schemas::SCHEMAS;
 use brink_wire::escape;
 use brink_wire::frame::{DELAY_NS_MAX, PAYLOAD_LEN_MAX, WORK_US_MAX};
 use brink_wire::value;
+use clap::builder::{PossibleValue, TypedValueParser};
+use clap::{Arg, Command};
 
 use crate::location::Location;
 use crate::nearest;
@@ -33,19 +37,42 @@ pub fn engine_name(text: &str) -> Result<String, String> {
     known("engine", text, &names)
 }
 
-/// What `--model` can be, from the table.
-pub fn models() -> String {
-    listed("Concurrency model", brink_target::MODELS.iter().map(|row| (row.name, row.summary)), "tokio")
+/// A name out of a table: help, completions and manual pages list what it can be.
+#[derive(Clone)]
+pub struct OneOf {
+    read: fn(&str) -> Result<String, String>,
+    rows: fn() -> Vec<(&'static str, &'static str)>,
 }
 
-/// What `--engine` can be, from the table.
-pub fn engines() -> String {
-    listed("Client engine", brink_client::ENGINES.iter().map(|row| (row.name, row.summary)), "mio")
+impl TypedValueParser for OneOf {
+    type Value = String;
+
+    fn parse_ref(&self, cmd: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<String, clap::Error> {
+        self.read.parse_ref(cmd, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new((self.rows)().into_iter().map(|(name, about)| PossibleValue::new(name).help(about))))
+    }
 }
 
-fn listed<'a>(what: &str, rows: impl Iterator<Item = (&'a str, &'a str)>, default: &str) -> String {
-    let rows: Vec<_> = rows.map(|(name, summary)| format!("{name} ({summary})")).collect();
-    format!("{what} [default: {default}]: {}", rows.join("; "))
+/// `--model`
+pub fn model_names() -> OneOf {
+    let rows = || brink_target::MODELS.iter().map(|model| (model.name, model.summary)).collect();
+    OneOf { read: model_name, rows }
+}
+
+/// `--engine`
+pub fn engine_names() -> OneOf {
+    let rows = || brink_client::ENGINES.iter().map(|engine| (engine.name, engine.summary)).collect();
+    OneOf { read: engine_name, rows }
+}
+
+/// What `brink schema` is asked for.
+pub fn schema_names() -> OneOf {
+    let rows = || SCHEMAS.iter().map(|schema| (schema.name, schema.about)).collect();
+    let read = |text: &str| known("schema", text, &SCHEMAS.iter().map(|row| row.name).collect::<Vec<_>>());
+    OneOf { read, rows }
 }
 
 /// Reads where a target is.

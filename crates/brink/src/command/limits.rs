@@ -62,13 +62,13 @@ pub fn run(args: &LimitsArgs) -> Result<(), Failure> {
     let Some(case) = plan::case(args, &machine, &seen)? else {
         return command::print(&match args.format {
             Format::Text => table::all(&seen),
-            Format::Json => json::all(&seen, None),
+            Format::Json => json::all(&seen, None)?,
         });
     };
     let fit = plan::fit(args, case, &machine, &seen)?;
     command::print(&match args.format {
         Format::Text => table::plan(&fit),
-        Format::Json => json::all(&seen, Some(&fit)),
+        Format::Json => json::all(&seen, Some(&fit))?,
     })?;
     if fit.fits() { Ok(()) } else { Err(Failure::said(Code::Refused)) }
 }

@@ -12,7 +12,7 @@ use brink_results::{answer, store};
 use brink_wire::value::format_count;
 
 use crate::audience::Audience;
-use crate::cli::{Format, LoadArgs};
+use crate::cli::{LoadArgs, ResultFormat};
 use crate::command;
 use crate::ends::lock;
 use crate::exit::{Code, Failure};
@@ -104,8 +104,8 @@ fn say(args: &LoadArgs, judgements: &[Judgement]) -> Result<(), Failure> {
     for judgement in judgements {
         let line = format!("slo {}: {}", judgement.rule, judgement.words());
         match args.format {
-            Format::Text => command::print_words(&args.follow, &format!("{line}\n"))?,
-            Format::Json => stderr::say(&format!("brink: {line}")),
+            ResultFormat::Text => command::print_words(&args.follow, &format!("{line}\n"))?,
+            ResultFormat::Json | ResultFormat::Csv => stderr::say(&format!("brink: {line}")),
         }
     }
     Ok(())

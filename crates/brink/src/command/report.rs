@@ -6,7 +6,7 @@ use std::path::Path;
 use brink_results::charts::{self, Charts, Figure};
 use brink_results::{report, store};
 
-use crate::cli::ReportArgs;
+use crate::cli::{ReportArgs, ReportFormat};
 use crate::command;
 use crate::exit::Failure;
 use crate::hdr_file::{self, HdrFile};
@@ -16,6 +16,9 @@ use crate::hdr_file::{self, HdrFile};
 /// # Errors
 /// A usage failure for a folder without a run or a place that cannot be written.
 pub fn run(args: &ReportArgs) -> Result<(), Failure> {
+    if args.format == ReportFormat::Csv {
+        return command::csv::report(args);
+    }
     let page = args.out.clone().unwrap_or_else(|| args.folder.join("report.html"));
     let run = store::read_run(&args.folder).map_err(|error| Failure::usage(error.to_string()))?;
     write(&page, report::render(&run).as_bytes())?;

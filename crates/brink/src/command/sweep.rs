@@ -14,7 +14,7 @@ use brink_wire::value::format_count;
 
 use crate::audience::Audience;
 use crate::case_process::{Asked, CaseRunner, Ran};
-use crate::cli::{Format, SweepArgs};
+use crate::cli::{ResultFormat, SweepArgs};
 use crate::command;
 use crate::exit::{Code, Failure};
 use crate::gate_file;
@@ -179,8 +179,9 @@ fn forecast(cases: &[(usize, Case)]) -> Vec<(String, String)> {
 
 fn print(args: &SweepArgs, run: &RunData) -> Result<(), Failure> {
     match args.format {
-        Format::Text => command::print_words(&args.follow, &answer::answer(run)),
-        Format::Json => {
+        ResultFormat::Text => command::print_words(&args.follow, &answer::answer(run)),
+        ResultFormat::Csv => command::print(&command::csv::table(&run.results)?),
+        ResultFormat::Json => {
             let whole = serde_json::json!({ "plan": run.plan, "results": run.results });
             command::print(&format!("{whole}\n"))
         }
@@ -197,8 +198,8 @@ fn judge(args: &SweepArgs, gates: &[Gate], run: &RunData) -> Result<Option<Code>
     let judgements = gate::judge(gates, &side.subjects(), false);
     let text = comparison::text(None, &judgements);
     match args.format {
-        Format::Text => command::print_words(&args.follow, &format!("\n{text}"))?,
-        Format::Json => text.lines().for_each(|line| stderr::say(&format!("brink: {line}"))),
+        ResultFormat::Text => command::print_words(&args.follow, &format!("\n{text}"))?,
+        ResultFormat::Json | ResultFormat::Csv => text.lines().for_each(|line| stderr::say(&format!("brink: {line}"))),
     }
     Ok(command::compare::breach(&judgements))
 }

@@ -53,6 +53,22 @@ impl Target {
         Self { ready: serde_json::from_str(&line).unwrap(), child }
     }
 
+    /// Starts one at the address that its flags name; `None` where that cannot be had.
+    pub fn try_start(flags: &[&str]) -> Option<Self> {
+        let mut command = brink();
+        let mut child =
+            command.arg("target").args(flags).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        match serde_json::from_str(&line) {
+            Ok(ready) => Some(Self { ready, child }),
+            Err(_) => {
+                let _reaped = child.wait();
+                None
+            }
+        }
+    }
+
     /// Where it echoes.
     pub fn address(&self) -> &str {
         self.ready["address"].as_str().unwrap()
