@@ -38,6 +38,9 @@ pub const COLUMNS: &[&str] = &[
     "target_counters.{accepted,live,requests,frame_errors,refusals}",
     "facts.{brink_version,shared_machine,shared_cpus}",
     "facts.{client,target}.{kernel,architecture,cpu_model,cpus,cpus_allowed,memory_bytes,boot_id,page_bytes,work_error_ratio}",
+    "interrupted",
+    "slo",
+    "facts.{client,target}.cpu_quota",
 ];
 
 /// What is told of each thing in a list of things.
@@ -45,6 +48,7 @@ const OF_EACH: &[(&str, &[&str])] = &[
     ("failures", &["end", "phase", "errno", "count"]),
     ("ceiling.climbs", &["connections"]),
     ("target_counters.refusals", &["phase", "error", "count"]),
+    ("slo", &["rule", "value", "kept"]),
 ];
 
 /// Between the parts of a cell that holds a list.

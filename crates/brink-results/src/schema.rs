@@ -113,12 +113,13 @@ pub struct CaseResult {
 
 /// A rule of `--slo`, and whether the run keeps to it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "named by the contract")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Slo {
     /// As it was given.
     pub rule: String,
     /// What the run has, in the unit of the measure's name; null: it was not measured.
     pub value: Option<f64>,
+    /// Whether the value is within the bound.
     pub kept: bool,
 }
 
@@ -355,10 +356,6 @@ pub struct EndSample {
     pub live: Option<u64>,
     /// Requests this end counts as answered since it began.
     pub requests: Option<u64>,
-    /// p99 of the requests answered since the sample before, in nanoseconds, to within the width of a coarse bucket.
-    /// Only of the client.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub latency_p99_ns: Option<u64>,
     /// Requests sent and not yet answered; only of the client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_flight: Option<u64>,

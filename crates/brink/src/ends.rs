@@ -242,7 +242,6 @@ fn end_sample(t_s: f64, processes: &[ProcessUsage]) -> EndSample {
         cpu_s: processes.iter().map(|p| p.cpu_s).sum(),
         live: None,
         requests: None,
-        latency_p99_ns: None,
         in_flight: None,
         latency_p99_ns: None,
         workers: Vec::new(),

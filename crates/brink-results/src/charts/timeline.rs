@@ -70,9 +70,12 @@ fn figure(result: &CaseResult) -> Figure {
     Figure { notes, ..Figure::new(&format!("Over time: {}", result.case.name), panels) }
 }
 
-fn panel(title: &str, what: &str, unit: Unit, lines: Vec<(&str, Vec<(f64, f64)>)>, marks: &[Mark]) -> Panel {
+/// Seconds and values, with the name of what they are of.
+type Samples<'a> = (&'a str, Vec<(f64, f64)>);
+
+fn panel(title: &str, what: &str, unit: Unit, lines: Vec<Samples<'_>>, marks: &[Mark]) -> Panel {
     let (x, y) = (Axis::linear("since the case began", Unit::Seconds), Axis::linear(what, unit));
-    let series = |(i, (label, samples)): (usize, (&str, Vec<(f64, f64)>))| {
+    let series = |(i, (label, samples)): (usize, Samples<'_>)| {
         let every = samples.len().div_ceil(TOLD).max(1);
         let point = |(place, (t_s, value)): (usize, (f64, f64))| {
             let is_told = place % every == 0 || place + 1 == samples.len();

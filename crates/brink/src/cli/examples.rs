@@ -76,6 +76,11 @@ const EXAMPLES: &[Example] = &[
         "brink ceiling --command 'prlimit --nofile=64:64 python3 scripts/targets/py_threading.py --port {port}' --hold 100ms",
         "What a server carries with 64 descriptors",
     ),
+    example(
+        "load",
+        "brink load --model mio -c 50 -d 300ms --warmup 100ms --slo 'p99 < 1s' -q",
+        "Nothing but the result; exit code 3 where it does not keep to the rule",
+    ),
     example("sweep", "brink sweep configs/smoke.toml", "Results and report in results/<date>-smoke"),
     example(
         "sweep",
@@ -97,6 +102,21 @@ const EXAMPLES: &[Example] = &[
         "limits",
         "brink limits --model mio -c 500 --measured my-sweep --format json",
         "Memory by what was measured here, for a script",
+    ),
+    example(
+        "compare",
+        "brink compare my-sweep my-sweep",
+        "Which cases got better or worse from one run to another",
+    ),
+    example(
+        "compare",
+        "printf 'gates = [\"opened == requested\"]' > gate.toml && brink compare my-sweep --gate gate.toml",
+        "Hold one run against rules: exit code 3 where it does not keep to them",
+    ),
+    example(
+        "compare",
+        "brink compare my-sweep my-sweep --format markdown > comment.md",
+        "For the discussion of a change",
     ),
     example("schema", "brink schema", "What there is a schema of"),
     example("schema", "brink schema result > brink.result-1.json", "The schema of a result"),

@@ -15,7 +15,7 @@ const WIDTH: usize = 100;
 const GROUPS: &[(&str, &[&str])] = &[
     ("Measure", &["load", "ceiling", "sweep", "target"]),
     ("Before a run", &["plan", "limits"]),
-    ("After a run", &["report"]),
+    ("After a run", &["report", "compare"]),
     ("For scripts and shells", &["schema", "completions", "man", "help"]),
 ];
 
@@ -75,7 +75,11 @@ const HEADINGS: &[(&[&str], &str, &[&str])] = &[
         "Client",
         &["engine", "connect_rate", "connect_window", "threads", "cpus", "source_ip", "close"],
     ),
-    (&["load", "ceiling", "limits"], "Output", &["format", "out"]),
+    (
+        &["load", "ceiling", "limits"],
+        "Output",
+        &["format", "out", "slo", "quiet", "ndjson", "metrics", "hdr_log"],
+    ),
     (&["limits"], "A target that runs", &["target", "control", "token", "pid"]),
     (
         &["limits"],
@@ -136,6 +140,9 @@ const ONLY_IN_LONG_HELP: &[(&[&str], &[&str])] = &[
             "source_ip",
             "close",
             "connect_rate",
+            "ndjson",
+            "metrics",
+            "hdr_log",
         ],
     ),
     (
@@ -151,6 +158,13 @@ const HINTS: &[(&[&str], &str, ValueHint)] = &[
     (&["report"], "out", ValueHint::FilePath),
     (&["report"], "folder", ValueHint::DirPath),
     (&["report"], "svg", ValueHint::DirPath),
+    (&["report"], "png", ValueHint::DirPath),
+    (&["load", "sweep", "report"], "hdr_log", ValueHint::FilePath),
+    (&["load", "ceiling", "sweep"], "ndjson", ValueHint::FilePath),
+    (&["sweep"], "resume", ValueHint::DirPath),
+    (&["sweep", "compare"], "gate", ValueHint::FilePath),
+    (&["compare"], "baseline", ValueHint::AnyPath),
+    (&["compare"], "candidate", ValueHint::AnyPath),
     (&["sweep", "plan"], "file", ValueHint::FilePath),
     (&["limits"], "measured", ValueHint::DirPath),
     (&["man"], "dir", ValueHint::DirPath),

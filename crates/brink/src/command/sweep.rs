@@ -199,7 +199,9 @@ fn judge(args: &SweepArgs, gates: &[Gate], run: &RunData) -> Result<Option<Code>
     let text = comparison::text(None, &judgements);
     match args.format {
         ResultFormat::Text => command::print_words(&args.follow, &format!("\n{text}"))?,
-        ResultFormat::Json | ResultFormat::Csv => text.lines().for_each(|line| stderr::say(&format!("brink: {line}"))),
+        ResultFormat::Json | ResultFormat::Csv => {
+            text.lines().for_each(|line| stderr::say(&format!("brink: {line}")))
+        }
     }
     Ok(command::compare::breach(&judgements))
 }

@@ -23,7 +23,8 @@ pub fn commands() -> Vec<String> {
 pub fn examples(command: &str) -> Vec<String> {
     let help = stdout(&["help", command], 0);
     let (_, shown) = help.split_once("\nExamples:\n").unwrap();
-    let lines = shown.lines().map(str::trim).filter(|line| line.starts_with("brink "));
+    let lines =
+        shown.lines().map(str::trim).filter(|line| line.starts_with("brink ") || line.starts_with("printf "));
     lines.map(str::to_owned).collect()
 }
 
