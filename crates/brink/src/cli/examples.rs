@@ -58,8 +58,8 @@ const EXAMPLES: &[Example] = &[
     ),
     example(
         "load",
-        "brink load http://127.0.0.1:8080/ -c 10 -n 200 --format csv",
-        "Any web server; the result as a table",
+        "brink load http://127.0.0.1:8080/ -c 10 -n 200 --slo 'p99 < 1s' --format csv",
+        "Any web server; the result as a table, and exit code 3 where it is slower than that",
     ),
     example(
         "load",
@@ -73,13 +73,8 @@ const EXAMPLES: &[Example] = &[
     ),
     example(
         "ceiling",
-        "brink ceiling --command 'prlimit --nofile=64:64 python3 scripts/targets/py_threading.py --port {port}' --hold 100ms",
+        "brink ceiling --command 'prlimit -n64 python3 scripts/targets/py_asyncio.py --port {port}'",
         "What a server carries with 64 descriptors",
-    ),
-    example(
-        "load",
-        "brink load --model mio -c 50 -d 300ms --warmup 100ms --slo 'p99 < 1s' -q",
-        "Nothing but the result; exit code 3 where it does not keep to the rule",
     ),
     example("sweep", "brink sweep configs/smoke.toml", "Results and report in results/<date>-smoke"),
     example(
@@ -110,8 +105,8 @@ const EXAMPLES: &[Example] = &[
     ),
     example(
         "compare",
-        "printf 'gates = [\"opened == requested\"]' > gate.toml && brink compare my-sweep --gate gate.toml",
-        "Hold one run against rules: exit code 3 where it does not keep to them",
+        "brink compare my-sweep my-sweep --fail-on-worse",
+        "The same for a script: exit code 3 where anything is worse",
     ),
     example(
         "compare",

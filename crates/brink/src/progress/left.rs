@@ -112,7 +112,7 @@ mod tests {
 
     fn cases(load: &str) -> Vec<Case> {
         let text = format!(
-            "name = \"x\"\n[[target]]\nmodel = \"mio\"\ndelay = \"100ms\"\n[load]\nwarmup = \"1s\"\n{load}"
+            "name = \"x\"\nrepeats = 1\n[[target]]\nmodel = \"mio\"\ndelay = \"100ms\"\n[load]\nwarmup = \"1s\"\n{load}"
         );
         let machine = Machine { cpus_allowed: vec![0, 1], ports: None };
         let mut cases = plan::sweep(&sweep_file::parse(&text).unwrap(), &machine).unwrap();

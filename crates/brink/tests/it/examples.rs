@@ -23,8 +23,7 @@ pub fn commands() -> Vec<String> {
 pub fn examples(command: &str) -> Vec<String> {
     let help = stdout(&["help", command], 0);
     let (_, shown) = help.split_once("\nExamples:\n").unwrap();
-    let lines =
-        shown.lines().map(str::trim).filter(|line| line.starts_with("brink ") || line.starts_with("printf "));
+    let lines = shown.lines().map(str::trim).filter(|line| line.starts_with("brink "));
     lines.map(str::to_owned).collect()
 }
 

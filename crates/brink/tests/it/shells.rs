@@ -10,7 +10,9 @@ use crate::program::{run, stdout};
 fn flags(command: &str) -> Vec<String> {
     let help = stdout(&["help", command], 0);
     let (options, _) = help.split_once("\nExamples:\n").unwrap();
-    let heads = options.lines().map(str::trim).filter(|line| line.starts_with('-'));
+    // What a flag does is further in than its name, and may begin a line with the name of another.
+    let is_head = |line: &&str| line.trim().starts_with('-') && !line.starts_with("       ");
+    let heads = options.lines().filter(is_head).map(str::trim);
     let words = heads.flat_map(|line| line.split([' ', ',']).find(|word| word.starts_with("--")));
     words.map(|flag| flag[2..].to_owned()).filter(|flag| flag != "help").collect()
 }
