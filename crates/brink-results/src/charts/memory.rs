@@ -94,7 +94,7 @@ fn against(
             let result = shown(case);
             points_of(result, &result.memory_per_connection.plateaus)
         });
-        let others = named.cases.iter().filter(|case| !largest.is_some_and(|l| l.name == case.name));
+        let others = named.cases.iter().filter(|case| largest.is_none_or(|l| l.name != case.name));
         let loose = others.flat_map(|case| {
             let result = shown(case);
             let last = result.memory_per_connection.plateaus.last();
