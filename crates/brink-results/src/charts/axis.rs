@@ -134,6 +134,12 @@ pub struct Scale {
 }
 
 impl Scale {
+    /// Whether a value is within its range.
+    #[must_use]
+    pub fn holds(&self, value: f64) -> bool {
+        (self.low.min(self.high)..=self.low.max(self.high)).contains(&value)
+    }
+
     /// The place of a value between two pixels, kept between them.
     #[must_use]
     pub fn pixel(&self, value: f64, from: i32, to: i32) -> i32 {

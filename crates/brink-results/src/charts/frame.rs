@@ -22,6 +22,10 @@ const BELOW: i32 = 46;
 const BESIDE_BARS: f64 = 1.25;
 /// Half the height of a bar in a list of rows.
 const BAR_PX: i32 = 7;
+/// How far beside its point a single run is drawn.
+const SPECK_PX: i32 = 8;
+/// An interval makes a linear axis reach no further than so many times the greatest value.
+const BEYOND_VALUES: f64 = 1.5;
 /// A row of the labels of marks, and how many there may be.
 const MARK_ROW: i32 = 15;
 const MARK_ROWS_MAX: usize = 3;
@@ -33,15 +37,17 @@ pub(super) struct Frame {
     pub(super) top: i32,
     left: i32,
     bottom: i32,
+    /// Whether y is a list of rows.
+    is_list: bool,
 }
 
 impl Frame {
     /// Axes fitted to the series, in a panel of this height.
-    pub(super) fn fit(x: &Axis, y: &Axis, series: &[Series], marks: &[Mark], height: i32) -> Self {
+    pub(super) fn fit(x: &Axis, y_axis: &Axis, series: &[Series], marks: &[Mark], height: i32) -> Self {
         let points = || series.iter().flat_map(|s| &s.points);
         let y_values = points().map(|p| (p.y, p.interval_y, p.singles.iter().map(|s| s[1]).collect()));
         let x_values = points().map(|p| (p.x, p.interval_x, p.singles.iter().map(|s| s[0]).collect()));
-        let y = y.fit(&reach(y_values, y));
+        let y = y_axis.fit(&reach(y_values, y_axis));
         let mut across = reach(x_values, x);
         // Beside the longest bar its figure is written.
         let bars = || series.iter().filter(|s| s.line == Line::Bars).flat_map(|s| &s.points);
@@ -49,7 +55,8 @@ impl Frame {
         across.extend(marks.iter().map(|mark| mark.x).filter(|at| x.takes(*at)));
         let label_chars = y.ticks.iter().map(|tick| tick.1.chars().count()).max().unwrap_or(0);
         let left = (label_chars as i32 * CHARACTER_PX + 16).clamp(LEFT_PX.0, LEFT_PX.1);
-        let mut frame = Self { x: x.fit(&across), y, top: ABOVE, left, bottom: height - BELOW };
+        let (x, is_list) = (x.fit(&across), y_axis.categories_count() > 0);
+        let mut frame = Self { x, y, top: ABOVE, left, bottom: height - BELOW, is_list };
         let rows = frame.mark_places(marks).iter().filter_map(|place| *place).max().map_or(0, |row| row + 1);
         frame.top += rows as i32 * MARK_ROW;
         frame
@@ -159,19 +166,7 @@ impl Frame {
         }
         for point in &series.points {
             let (x, y) = self.at(point.x, point.y);
-            for [x, y] in &point.singles {
-                speck(area, self.at(*x, *y), role)?;
-            }
-            if let Some([low, high]) = point.interval_x {
-                let (low, high) = (self.at(low, point.y).0, self.at(high, point.y).0);
-                let ends = [(low, y - 5), (low, y + 5), (low, y), (high, y), (high, y - 5), (high, y + 5)];
-                self.whisker(area, &ends, high - low, series)?;
-            }
-            if let Some([low, high]) = point.interval_y {
-                let (low, high) = (self.at(point.x, low).1, self.at(point.x, high).1);
-                let ends = [(x - 5, low), (x + 5, low), (x, low), (x, high), (x - 5, high), (x + 5, high)];
-                self.whisker(area, &ends, low - high, series)?;
-            }
+            self.intervals(area, series, point)?;
             marker(area, (x, y), series.colour, point.valid)?;
             if let Some(label) = &point.label {
                 self.label(area, label, point, series)?;
@@ -180,12 +175,37 @@ impl Frame {
         Ok(())
     }
 
-    /// An interval, unless its marker hides it.
-    fn whisker(&self, area: &Area, ends: &[Pixel], length: i32, series: &Series) -> Drawn {
-        if length <= 2 * series.colour.marker_px() {
-            return Ok(());
+    /// The runs beside a point, and its intervals unless its marker hides them. One that goes on beyond the frame has no
+    /// end there.
+    fn intervals(&self, area: &Area, series: &Series, point: &Point) -> Drawn {
+        let role = series.colour.role();
+        let hidden_px = 2 * series.colour.marker_px();
+        let (x, y) = self.at(point.x, point.y);
+        if let Some(ends @ [low, high]) = point.interval_x {
+            let (from, to) = (self.at(low, point.y).0, self.at(high, point.y).0);
+            if to - from > hidden_px {
+                line(area, &[(from, y), (to, y)], role, 2, Pattern::Solid)?;
+                for (_, at) in ends.into_iter().zip([from, to]).filter(|(end, _)| self.x.holds(*end)) {
+                    line(area, &[(at, y - 5), (at, y + 5)], role, 2, Pattern::Solid)?;
+                }
+            }
         }
-        line(area, ends, series.colour.role(), 2, Pattern::Solid)
+        if let Some(ends @ [low, high]) = point.interval_y {
+            let (from, to) = (self.at(point.x, low).1, self.at(point.x, high).1);
+            if from - to > hidden_px {
+                line(area, &[(x, from), (x, to)], role, 2, Pattern::Solid)?;
+                for (_, at) in ends.into_iter().zip([from, to]).filter(|(end, _)| self.y.holds(*end)) {
+                    line(area, &[(x - 5, at), (x + 5, at)], role, 2, Pattern::Solid)?;
+                }
+            }
+        }
+        for [single_x, single_y] in &point.singles {
+            // Beside the interval, which would hide them: above a lying one, to the right of an upright one.
+            let (across, down) = if self.is_list { (0, -SPECK_PX) } else { (SPECK_PX, 0) };
+            let (x, y) = self.at(*single_x, *single_y);
+            speck(area, (x + across, y + down), role)?;
+        }
+        Ok(())
     }
 
     fn bar(&self, area: &Area, point: &Point, role: Role) -> Drawn {
@@ -215,16 +235,23 @@ impl Frame {
     }
 }
 
-/// All values with the ends of their intervals and what they are medians of, as far as the axis takes them.
+/// All values with what they are medians of and the ends of their intervals, as far as the axis takes them. An interval
+/// of few runs can be wider than all that was measured: it must not press the rest together.
 fn reach(values: impl Iterator<Item = (f64, Option<[f64; 2]>, Vec<f64>)>, axis: &Axis) -> Vec<f64> {
+    let values: Vec<_> = values.collect();
     let mut all: Vec<f64> = Vec::new();
-    for (value, interval, singles) in values {
-        all.push(value);
-        all.extend(singles.into_iter().filter(|single| axis.takes(*single)));
-        for end in interval.into_iter().flatten().filter(|end| axis.takes(*end)) {
-            // An end near zero, or far away, would stretch a logarithmic axis over many decades of nothing.
-            all.push(if axis.is_log() { end.clamp(value / 10.0, value * 10.0) } else { end });
-        }
+    for (value, _, singles) in &values {
+        all.push(*value);
+        all.extend(singles.iter().copied().filter(|single| axis.takes(*single)));
+    }
+    let most = BEYOND_VALUES * all.iter().fold(0.0, |most: f64, value| most.max(value.abs()));
+    for (value, interval, _) in &values {
+        let ends = interval.iter().flatten().filter(|end| axis.takes(**end));
+        let kept = |end: &f64| match axis.is_log() {
+            true => end.clamp(value / 10.0, value * 10.0),
+            false => end.clamp(-most, most),
+        };
+        all.extend(ends.map(kept));
     }
     all
 }

@@ -17,6 +17,9 @@ const TOLD: usize = 12;
 /// Marks of what gave way, the first ones.
 const BAD_MARKS_MAX: usize = 4;
 
+/// Whose it is, and its values with their times.
+type Over<'a> = (&'a str, Vec<(f64, f64)>);
+
 /// The largest case of each name, over time; those of which there are samples.
 pub(super) fn all(cases: &Cases) -> Vec<(String, Figure)> {
     let largest = cases.names.iter().filter_map(|named| named.largest(false));
@@ -70,12 +73,9 @@ fn figure(result: &CaseResult) -> Figure {
     Figure { notes, ..Figure::new(&format!("Over time: {}", result.case.name), panels) }
 }
 
-/// Seconds and values, with the name of what they are of.
-type Samples<'a> = (&'a str, Vec<(f64, f64)>);
-
-fn panel(title: &str, what: &str, unit: Unit, lines: Vec<Samples<'_>>, marks: &[Mark]) -> Panel {
+fn panel(title: &str, what: &str, unit: Unit, lines: Vec<Over>, marks: &[Mark]) -> Panel {
     let (x, y) = (Axis::linear("since the case began", Unit::Seconds), Axis::linear(what, unit));
-    let series = |(i, (label, samples)): (usize, Samples<'_>)| {
+    let series = |(i, (label, samples)): (usize, Over)| {
         let every = samples.len().div_ceil(TOLD).max(1);
         let point = |(place, (t_s, value)): (usize, (f64, f64))| {
             let is_told = place % every == 0 || place + 1 == samples.len();

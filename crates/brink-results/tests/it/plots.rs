@@ -53,6 +53,32 @@ fn the_median_is_that_of_the_valid_repeats() {
     assert!(hovers(&drawn)[0].ends_with("median of 3), not valid") && names(&drawn).contains("hollow"));
 }
 
+/// Two runs say little, and their interval is wide: it goes on beyond the frame, where it has no end.
+#[test]
+fn an_interval_does_not_press_values_together() {
+    let mut results = repeated(&[900.0, 1_400.0]);
+    results.iter_mut().for_each(|r| r.requests.per_s_ceiling = None);
+    let drawn = figure(&of(results), "Throughput against its ceiling");
+    let told = hovers(&drawn);
+    let high: f64 =
+        told[0].split(" to ").nth(1).unwrap().split(", m").next().unwrap().replace(',', "").parse().unwrap();
+    assert!(high > 5_000.0, "{told:?}");
+    let panel = &drawn.inline()[0];
+    assert!(!panel.contains("00000"), "short numbers: {panel}");
+    assert!(panel.contains(">2,000</text>") && !panel.contains(">4,000</text>"), "{panel}");
+    let caps = |x: i32| panel.matches(&format!("points=\"{},", x - 5)).count();
+    let mark = panel
+        .split("pointer-events=\"all\"><circle cx=\"")
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert_eq!(caps(mark), 1, "only the lower end is in the frame: {panel}");
+}
+
 #[test]
 fn memory_is_told_by_kind() {
     let drawn = figure(&run(), "Memory per connection by kind");
