@@ -10,7 +10,9 @@ use crate::program::{run, stdout};
 fn flags(command: &str) -> Vec<String> {
     let help = stdout(&["help", command], 0);
     let (options, _) = help.split_once("\nExamples:\n").unwrap();
-    let heads = options.lines().map(str::trim).filter(|line| line.starts_with('-'));
+    // What a flag does stands further to the right.
+    let heads = options.lines().filter(|line| !line.starts_with("        ")).map(str::trim);
+    let heads = heads.filter(|line| line.starts_with('-'));
     let words = heads.flat_map(|line| line.split([' ', ',']).find(|word| word.starts_with("--")));
     words.map(|flag| flag[2..].to_owned()).filter(|flag| flag != "help").collect()
 }
@@ -30,7 +32,9 @@ fn content(program: &str, args: &[&str]) {
     }
     let output = Command::new(program).args(args).env("MANWIDTH", "80").output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.is_empty(), "{program} {args:?}: {}\n{said}", output.status);
+    let told = String::from_utf8_lossy(&output.stdout);
+    let is_content = output.status.success() && said.is_empty();
+    assert!(is_content, "{program} {args:?}: {}\n{said}{told}", output.status);
 }
 
 #[test]
