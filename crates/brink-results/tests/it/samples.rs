@@ -80,7 +80,7 @@ fn fields_that_came_later_have_their_defaults() {
     assert_eq!((first.case.load.protocol.clone(), first.case.load.requests), (Protocol::Frame, None));
     assert_eq!((first.requests.not_sent, first.connections.reopened, first.refused), (0, 0, false));
     assert!(first.schedule_lag_ns.is_none() && first.ceiling.is_none() && first.latency_ns.is_some());
-    assert!(first.usage.machine.iter().all(|sample| sample.usage.tcp_syn_retransmits.is_none()));
+    assert!(first.usage.machine.iter().all(|sample| sample.usage.tcp_resets_sent.is_none()));
 }
 
 #[test]
@@ -94,8 +94,8 @@ fn each_holds_what_its_shape_brought() {
     assert!(matches!(open.case.load.workload, Workload::Open { .. }) && open.schedule_lag_ns.is_some());
     let command = one("2-7cc02ac", "target-c4");
     assert!(matches!(command.case.target.origin, Origin::Command { .. }));
-    let counted = one("3-6753b65", "pool-c10-r1");
-    assert!(counted.usage.machine.iter().any(|sample| sample.usage.tcp_syn_retransmits.is_some()));
+    let counted = one("3-6753b65", "pool-c8");
+    assert!(counted.usage.machine.iter().any(|sample| sample.usage.tcp_resets_sent.is_some()));
     let climbed = one("4-547b8a1", "ceiling-foreign");
     assert_eq!(climbed.failure_point.unwrap().limit, "rlimit.nofile");
     assert_eq!(climbed.ceiling.unwrap().stopped_by, StoppedBy::Limit);

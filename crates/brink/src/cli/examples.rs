@@ -53,7 +53,7 @@ const EXAMPLES: &[Example] = &[
     ),
     example(
         "load",
-        "brink load --target 127.0.0.1:7000 -c 100 --rate 1k --arrivals poisson -d 500ms --warmup 100ms",
+        "brink load --target 127.0.0.1:7000 --rate 1k --arrivals poisson -d 1s",
         "1,000 requests/s at random times, whether the target keeps up or not",
     ),
     example(
@@ -63,7 +63,7 @@ const EXAMPLES: &[Example] = &[
     ),
     example(
         "load",
-        "brink load --command 'python3 scripts/targets/py_asyncio.py --port {port}' -c 20 -n 200 -o my-load",
+        "brink load --command 'python3 scripts/targets/echo.py {port}' -n 500 -o mine",
         "A server that brink starts, samples and stops; result and report in a folder",
     ),
     example(
@@ -73,8 +73,8 @@ const EXAMPLES: &[Example] = &[
     ),
     example(
         "ceiling",
-        "brink ceiling --command 'prlimit -n64 python3 scripts/targets/py_asyncio.py --port {port}'",
-        "What a server carries with 64 descriptors",
+        "brink ceiling --model threads --max-connections 100 --hold 100ms",
+        "A limit of the target itself, named like any other",
     ),
     example("sweep", "brink sweep configs/smoke.toml", "Results and report in results/<date>-smoke"),
     example(

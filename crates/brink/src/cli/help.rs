@@ -121,6 +121,8 @@ const ONLY_IN_LONG_HELP: &[(&[&str], &[&str])] = &[
             "target_threads",
             "target_processes",
             "target_cpus",
+            "warmup",
+            "threads",
             "arrivals",
             "seed",
             "think",
@@ -181,7 +183,7 @@ pub fn definition() -> Command {
     let names: Vec<String> = root.get_subcommands().map(|command| command.get_name().to_owned()).collect();
     let listed = listed(&root);
     let root = names.iter().fold(root, |root, name| root.mut_subcommand(name, dressed));
-    root.help_template(format!("{{about-with-newline}}\n{{usage-heading}} {{usage}}\n{listed}\nOptions:\n{{options}}\n\n{{after-help}}"))
+    root.help_template(format!("{{about-with-newline}}\n{{usage-heading}} {{usage}}\n{listed}\nOptions:\n{{options}}{{after-help}}"))
         .after_help("`brink help COMMAND` tells all flags of a command, with examples; `brink COMMAND -h` the common ones.")
 }
 
@@ -298,6 +300,15 @@ mod tests {
         let names: Vec<_> = shown().iter().map(|command| command.get_name().to_owned()).collect();
         for name in GROUPS.iter().flat_map(|(_, names)| names.iter()).filter(|name| **name != "help") {
             assert!(names.iter().any(|known| known == name), "GROUPS: there is no `{name}`");
+        }
+    }
+
+    /// What is broken over two lines cannot be pasted.
+    #[test]
+    fn examples_fit_a_line_of_a_narrow_terminal() {
+        for example in shown().iter().flat_map(|command| examples::of(command.get_name())) {
+            let (line, does) = (example.line.chars().count(), example.does.chars().count());
+            assert!(line + 2 <= 80 && does + 4 <= 100, "{line} and {does} columns: {}", example.line);
         }
     }
 

@@ -11,6 +11,12 @@ use crate::command;
 use crate::exit::Failure;
 use crate::stderr;
 
+/// When what the pages say was last changed.
+const DATE: &str = "2026-11-21";
+
+/// How `clap_mangen` leaves a line empty: with a break too many on either side, as mandoc(1) says.
+const BREAKS: &str = "\n.br\n\n.br\n";
+
 /// A page and the name of its file.
 struct Page {
     file: String,
@@ -59,6 +65,7 @@ fn pages() -> io::Result<Vec<Page>> {
 fn page(command: &clap::Command, see: &[String]) -> io::Result<Page> {
     let man = Man::new(command.clone())
         .title(command.get_display_name().unwrap_or("brink").to_uppercase())
+        .date(DATE)
         .source(format!("brink {}", env!("CARGO_PKG_VERSION")))
         .manual("brink");
     let file = man.get_filename();
@@ -73,7 +80,7 @@ fn page(command: &clap::Command, see: &[String]) -> io::Result<Page> {
     }
     own_sections(command, see).to_writer(&mut text)?;
     let text = String::from_utf8(text).map_err(io::Error::other)?;
-    Ok(Page { file, text })
+    Ok(Page { file, text: text.replace(BREAKS, "\n.sp\n") })
 }
 
 /// Examples, exit codes and other pages.

@@ -10,9 +10,9 @@ use crate::program::{run, stdout};
 fn flags(command: &str) -> Vec<String> {
     let help = stdout(&["help", command], 0);
     let (options, _) = help.split_once("\nExamples:\n").unwrap();
-    // What a flag does is further in than its name, and may begin a line with the name of another.
-    let is_head = |line: &&str| line.trim().starts_with('-') && !line.starts_with("       ");
-    let heads = options.lines().filter(is_head).map(str::trim);
+    // What a flag does stands further to the right.
+    let heads = options.lines().filter(|line| !line.starts_with("        ")).map(str::trim);
+    let heads = heads.filter(|line| line.starts_with('-'));
     let words = heads.flat_map(|line| line.split([' ', ',']).find(|word| word.starts_with("--")));
     words.map(|flag| flag[2..].to_owned()).filter(|flag| flag != "help").collect()
 }
@@ -32,7 +32,9 @@ fn content(program: &str, args: &[&str]) {
     }
     let output = Command::new(program).args(args).env("MANWIDTH", "80").output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.is_empty(), "{program} {args:?}: {}\n{said}", output.status);
+    let told = String::from_utf8_lossy(&output.stdout);
+    let is_content = output.status.success() && said.is_empty();
+    assert!(is_content, "{program} {args:?}: {}\n{said}{told}", output.status);
 }
 
 #[test]
