@@ -112,6 +112,7 @@ const EXIT_STATUS: &[(&str, &str)] = &[
     ("0", "Fine."),
     ("1", "Failed: a target that is not there, connections or requests that failed."),
     ("2", "A flag, a file or a folder is not as it must be; one line says which and what is allowed."),
+    ("3", "A gate was breached: a run does not keep to what was asked of it."),
     ("4", "Refused before it started: a limit would end it."),
     ("5", "It ran, but the figures are not to be believed."),
     ("130, 143", "Stopped by SIGINT or SIGTERM; what was measured is written, and marked so."),
