@@ -60,6 +60,9 @@ struct State {
     began: Option<Instant>,
     case_began: Option<Instant>,
     snapshot: Option<Snapshot>,
+    /// The case that had a line of its own last: where lines are said, every case has one, however short.
+    told: usize,
+    says_lines: bool,
     is_over: bool,
 }
 
@@ -75,7 +78,8 @@ impl Progress {
             }
             () => Manner::Lines,
         };
-        let state = State { left, cases, ..State::default() };
+        let says_lines = manner == Manner::Lines;
+        let state = State { left, cases, says_lines, ..State::default() };
         let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
         let (done, drawing) = mpsc::channel();
         let seen = Arc::clone(&shared);
@@ -115,6 +119,10 @@ impl Progress {
     /// The case is over; `is_whole`: as planned.
     pub fn end(&self, is_whole: bool) {
         self.change(|state| {
+            if state.says_lines && state.snapshot.is_some() && state.told != state.number {
+                state.told = state.number;
+                state.said.push(state.scene().line());
+            }
             let took = state.case_began.take().map(|began| began.elapsed());
             if let Some(took) = took {
                 state.left.learn(state.number.saturating_sub(1), took.as_secs_f64(), is_whole);
@@ -191,6 +199,9 @@ fn draw(shared: &Shared, manner: Manner) {
         }
         let (said, is_over) = (std::mem::take(&mut state.said), state.is_over);
         let scene = (has_news && is_due && !is_over).then(|| state.scene());
+        if scene.is_some() {
+            state.told = state.number;
+        }
         let again = (is_running && !is_over).then(|| state.scene());
         drop(state);
         match manner {
