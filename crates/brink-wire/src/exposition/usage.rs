@@ -34,6 +34,12 @@ static OF_MACHINE: &[OfMachine] = &[
     }),
     ("cpu_busy_seconds_total", Counter, "Busy time of all CPUs since boot.", |m| m.cpu_busy_s),
     ("cpu_steal_seconds_total", Counter, "Time that the hypervisor took, since boot.", |m| m.cpu_steal_s),
+    (
+        "cpu_irq_seconds_total",
+        Counter,
+        "The part of the busy time that went into interrupts, since boot.",
+        |m| m.cpu_irq_s,
+    ),
     ("tcp_request_queue_drops_total", Counter, "TCPReqQFullDrop of /proc/net/netstat.", |m| {
         float(m.tcp_request_queue_drops)
     }),
