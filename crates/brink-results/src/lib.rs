@@ -6,6 +6,7 @@
 pub mod answer;
 pub mod case;
 pub mod charts;
+pub mod claims;
 pub mod comparison;
 pub mod csv;
 pub mod gate;

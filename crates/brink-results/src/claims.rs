@@ -1,0 +1,290 @@
+//! Claims put to the test: what is claimed, what was measured, and a verdict that follows by the rules of the claims file.
+//!
+//! Pure: judges what a run folder holds. Must not know any claim, nor run anything.
+
+pub mod check;
+mod crossover;
+pub mod dimension;
+mod evidence;
+pub mod expression;
+pub mod program;
+pub mod text;
+pub mod value;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use self::check::{Check, JudgedCheck};
+use self::dimension::Dimension;
+use self::evidence::Evidence;
+use self::program::ProgramResult;
+use self::value::{Value, reckon};
+use crate::schema::Verdict;
+use crate::store::RunData;
+
+/// Schema of a claims file as it was resolved, with its verdicts once it was judged.
+pub const CLAIMS_SCHEMA: &str = "brink.claims/1";
+
+/// What is claimed, and by which rules it is judged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Spec {
+    /// [`CLAIMS_SCHEMA`].
+    pub schema: String,
+    /// Of the run.
+    pub name: String,
+    /// Whether `--quick` was asked for.
+    pub quick: bool,
+    /// Those whose results are judged by rules of their own.
+    pub experiments: Vec<ExperimentSpec>,
+    /// Cases and programs, without their repeat, that `--quick` leaves out.
+    pub left_out: Vec<String>,
+    /// Programs of the run, with all their repeats.
+    #[serde(default)]
+    pub programs: Vec<ProgramSpec>,
+    /// In the order of the file.
+    pub claims: Vec<ClaimSpec>,
+    /// What the guide is made of; none: there is none.
+    #[serde(default)]
+    pub guide: Option<GuideSpec>,
+    /// What came out; empty until it was judged.
+    #[serde(default)]
+    pub judged: Vec<JudgedClaim>,
+}
+
+/// An experiment: cases, programs, and what counts as measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ExperimentSpec {
+    /// The names of its cases and programs begin with it and a dot.
+    pub name: String,
+    /// Verdicts that count as measured beside `valid`.
+    pub allow: Vec<Verdict>,
+}
+
+/// A program of the run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ProgramSpec {
+    /// Experiment and label.
+    pub name: String,
+    /// Which repeat, from 1.
+    pub repeat: u32,
+    /// Words as sh(1) would split them, without expansions; `{url}` and `{address}` are those of `serve`, `{brink}` is
+    /// this program.
+    pub command: String,
+    /// A target that is started before it and stopped after it.
+    pub serve: Option<crate::case::TargetCase>,
+    /// A program that must be on the PATH.
+    pub needs: Option<String>,
+    /// It is ended after this time, in nanoseconds.
+    pub timeout_ns: u64,
+    /// Cases of the plan that are run before it: its place in the order.
+    pub after_cases: usize,
+}
+
+/// One claim.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ClaimSpec {
+    /// Short and unique: `A1b`.
+    pub id: String,
+    /// The claim, in short.
+    pub says: String,
+    /// Where it is made.
+    pub source: String,
+    /// What it claims of a value, by the value's name.
+    pub claimed: BTreeMap<String, String>,
+    /// One sentence with `{names}` of values.
+    pub shows: String,
+    /// What would change the verdict.
+    pub would_change: String,
+    /// Named figures, each an expression; they may use those before them.
+    pub values: Vec<NamedExpression>,
+    /// What is asked of them.
+    pub checks: Vec<Check>,
+    /// What is drawn.
+    pub plot: Option<PlotSpec>,
+}
+
+/// A figure with a name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct NamedExpression {
+    /// As other expressions and sentences call it.
+    pub name: String,
+    /// See [`expression`].
+    pub expression: String,
+}
+
+/// The plot of a claim.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum PlotSpec {
+    /// These values with their intervals, side by side, and what is claimed of them.
+    Bars(Vec<String>),
+    /// A measure against connections, a line for each target of the cases that match.
+    Lines {
+        /// By name or short name.
+        measure: String,
+        /// Globs.
+        cases: Vec<String>,
+    },
+    /// The p99 of what each sample saw, over the time of one case each.
+    OverTime(Vec<String>),
+}
+
+/// What the guide is made of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct GuideSpec {
+    /// Experiments whose cases are its evidence.
+    pub experiments: Vec<String>,
+    /// Labels of targets that stand a library that blocks.
+    pub blocking: Vec<String>,
+}
+
+/// What became of a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum ClaimVerdict {
+    /// All checks that could be decided are kept.
+    Holds,
+    /// All of them are broken.
+    Fails,
+    /// Some are kept and some are broken.
+    Depends,
+    /// None could be decided.
+    Undecided,
+}
+
+impl ClaimVerdict {
+    /// As in tables.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Holds => "holds",
+            Self::Fails => "fails",
+            Self::Depends => "depends",
+            Self::Undecided => "undecided",
+        }
+    }
+}
+
+/// A claim with what was measured of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct JudgedClaim {
+    /// Of the claim.
+    pub id: String,
+    /// What follows.
+    pub verdict: ClaimVerdict,
+    /// One sentence for a human, with the figures in it.
+    pub sentence: String,
+    /// What it depends on, or why nothing was decided; empty where it holds or fails throughout.
+    pub on: String,
+    /// Its figures.
+    pub values: Vec<JudgedValue>,
+    /// Its checks.
+    pub checks: Vec<JudgedCheck>,
+}
+
+/// A figure of a claim.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct JudgedValue {
+    /// Of the value.
+    pub name: String,
+    /// As it is reckoned.
+    pub expression: String,
+    /// In seconds, bytes, per second or plain; null where there is none, and for a crossover that was not found.
+    pub figure: Option<f64>,
+    /// Its 95% interval, where repeats tell one.
+    pub interval: Option<[f64; 2]>,
+    /// What it is counted in.
+    pub unit: String,
+    /// With its interval, as people read it; where there is no figure, why.
+    pub words: String,
+    /// What is claimed of it.
+    pub claimed: Option<String>,
+}
+
+/// Judges every claim by what a run folder holds.
+#[must_use]
+pub fn judge(spec: &Spec, run: &RunData, programs: &[ProgramResult]) -> Vec<JudgedClaim> {
+    let evidence = Evidence::new(spec, run, programs);
+    spec.claims.iter().map(|claim| judge_claim(claim, &evidence)).collect()
+}
+
+/// A value of a claim, or why there is none.
+type Known = (String, Result<Value, String>);
+
+fn judge_claim(claim: &ClaimSpec, evidence: &Evidence) -> JudgedClaim {
+    let mut known: Vec<Known> = Vec::new();
+    for NamedExpression { name, expression } in &claim.values {
+        let value = expression::parse(expression)
+            .and_then(|expression| reckon(&expression, evidence, &|name| named(&known, name)));
+        known.push((name.clone(), value));
+    }
+    let checks: Vec<JudgedCheck> = claim
+        .checks
+        .iter()
+        .map(|check| check.judge(&|expression| reckon(expression, evidence, &|name| named(&known, name))))
+        .collect();
+    let (verdict, on) = check::verdict(&checks);
+    let values =
+        claim.values.iter().zip(&known).map(|(named, (_, value))| told(claim, named, value)).collect();
+    JudgedClaim {
+        id: claim.id.clone(),
+        verdict,
+        sentence: sentence(&claim.shows, &known),
+        on,
+        values,
+        checks,
+    }
+}
+
+fn named(known: &[Known], name: &str) -> Result<Value, String> {
+    match known.iter().find(|(own, _)| own == name) {
+        Some((_, value)) => value.clone(),
+        None => Err(format!("`{name}` is not a value")),
+    }
+}
+
+fn told(claim: &ClaimSpec, named: &NamedExpression, value: &Result<Value, String>) -> JudgedValue {
+    let known = value.as_ref().ok();
+    let unit = |dimension: Dimension| match dimension {
+        dimension::TIME => "seconds".to_owned(),
+        dimension::SIZE => "bytes".to_owned(),
+        dimension::RATE => "per second".to_owned(),
+        dimension::PLAIN => "plain".to_owned(),
+        other => other.words(),
+    };
+    JudgedValue {
+        name: named.name.clone(),
+        expression: named.expression.clone(),
+        figure: known.map(|value| value.figure).filter(|figure| figure.is_finite()),
+        interval: known.and_then(Value::interval),
+        unit: known.map_or(String::new(), |value| unit(value.dimension)),
+        words: value.as_ref().map_or_else(|why| format!("not measured: {why}"), Value::words),
+        claimed: claim.claimed.get(&named.name).cloned(),
+    }
+}
+
+/// The sentence with the figures in it.
+fn sentence(shows: &str, known: &[Known]) -> String {
+    let words =
+        |value: &Result<Value, String>| value.as_ref().map_or("not measured".to_owned(), Value::words);
+    known
+        .iter()
+        .fold(shows.to_owned(), |text, (name, value)| text.replace(&format!("{{{name}}}"), &words(value)))
+}
+
+/// Names in braces that a sentence uses.
+#[must_use]
+pub fn names_in(shows: &str) -> Vec<&str> {
+    shows.split('{').skip(1).filter_map(|part| part.split_once('}').map(|(name, _)| name)).collect()
+}

@@ -1,0 +1,123 @@
+//! What a run measured, as claims ask for it: the figures of a case or a program by name, or why there are none.
+//!
+//! Must not judge a claim.
+
+use crate::gate::why_invalid;
+use crate::measures::Measure;
+use crate::repeats::{Repeats, repeats};
+use crate::schema::{CaseResult, Verdict};
+use crate::statistics::{Observation, Scale};
+use crate::store::RunData;
+
+use super::Spec;
+use super::dimension::Dimension;
+use super::program::ProgramResult;
+
+/// Results, programs and what was asked for.
+pub struct Evidence<'a> {
+    spec: &'a Spec,
+    cases: Vec<Repeats<'a>>,
+    planned: Vec<String>,
+    programs: &'a [ProgramResult],
+}
+
+/// What runs measured, in seconds, bytes, per second or plain.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Figures {
+    /// One for each run.
+    pub runs: Vec<Observation>,
+    /// How they scatter.
+    pub scale: Scale,
+}
+
+impl<'a> Evidence<'a> {
+    /// Of a run folder.
+    #[must_use]
+    pub fn new(spec: &'a Spec, run: &'a RunData, programs: &'a [ProgramResult]) -> Self {
+        let planned = run.plan.iter().flat_map(|plan| &plan.cases);
+        let stem = |name: &str| name.rsplit_once("-r").map_or(name, |(stem, _)| stem).to_owned();
+        let mut planned: Vec<String> = planned.map(|case| stem(&case.name)).collect();
+        planned.dedup();
+        Self { spec, cases: repeats(&run.results), planned, programs }
+    }
+
+    /// What a case or a program measured.
+    ///
+    /// # Errors
+    /// Why there is no figure.
+    pub fn figures(&self, measure: &str, case: &str) -> Result<Figures, String> {
+        if let Some(group) = self.cases.iter().find(|group| group.name == case) {
+            return self.of_case(measure, group);
+        }
+        let runs: Vec<&ProgramResult> = self.programs.iter().filter(|run| run.name == case).collect();
+        if !runs.is_empty() {
+            return of_program(measure, case, &runs);
+        }
+        Err(match () {
+            () if self.spec.left_out.iter().any(|name| name == case) => {
+                format!("{case}: left out by --quick")
+            }
+            () if self.planned.iter().any(|name| name == case) => format!("{case}: has no result yet"),
+            () => format!("{case}: is not in this run"),
+        })
+    }
+
+    /// The cases whose names match, by their connections.
+    pub fn matching(&self, glob: &str) -> Vec<(u64, &Repeats<'a>)> {
+        let fits = |group: &&Repeats| crate::gate::matches(glob, &group.name);
+        let mut all: Vec<(u64, &Repeats)> = self
+            .cases
+            .iter()
+            .filter(fits)
+            .map(|group| (group.first().case.load.connections, group))
+            .collect();
+        all.sort_by_key(|(connections, _)| *connections);
+        all
+    }
+
+    /// Those of a case that count as measured, by its experiment.
+    pub fn counted<'g>(&self, group: &'g Repeats<'a>) -> Vec<&'g CaseResult> {
+        let experiment = group.name.split_once('.').map_or("", |(experiment, _)| experiment);
+        let allowed = self.spec.experiments.iter().find(|of| of.name == experiment);
+        let counts = |result: &&CaseResult| {
+            let verdict = result.validity.verdict;
+            verdict == Verdict::Valid
+                || (verdict == Verdict::LimitBound && result.ceiling.is_some())
+                || allowed.is_some_and(|of| of.allow.contains(&verdict))
+        };
+        group.results.iter().copied().filter(counts).collect()
+    }
+
+    fn of_case(&self, name: &str, group: &Repeats<'a>) -> Result<Figures, String> {
+        let Some(measure) = Measure::find(name) else {
+            return Err(format!("`{name}` is not a measure of a case"));
+        };
+        let counted = self.counted(group);
+        if counted.is_empty() {
+            return Err(format!("{}: {}", group.name, why_invalid(group.first())));
+        }
+        let scale = Dimension::of(measure.unit).1;
+        let scaled = |seen: Observation| Observation { value: seen.value * scale, half: seen.half * scale };
+        let runs: Vec<Observation> = counted.into_iter().filter_map(measure.pick).map(scaled).collect();
+        if runs.is_empty() {
+            return Err(format!("{}: `{name}` was not measured", group.name));
+        }
+        Ok(Figures { runs, scale: measure.scale() })
+    }
+}
+
+fn of_program(name: &str, case: &str, runs: &[&ProgramResult]) -> Result<Figures, String> {
+    let scale = Dimension::of_name(name).1;
+    let figures: Vec<Observation> = runs
+        .iter()
+        .filter_map(|run| run.figure(name))
+        .map(|figure| Observation { value: figure * scale, half: 0.0 })
+        .collect();
+    if figures.is_empty() {
+        let why = runs.iter().find_map(|run| run.why_none());
+        let why = why.unwrap_or_else(|| format!("it did not tell `{name}`"));
+        return Err(format!("{case}: {why}"));
+    }
+    let is_positive = figures.iter().all(|seen| seen.value > 0.0);
+    Ok(Figures { runs: figures, scale: if is_positive { Scale::Ratio } else { Scale::Amount } })
+}
