@@ -23,13 +23,17 @@ pub struct Standing {
     pub outcome: Outcome,
 }
 
+/// A case by its connections.
+type ByConnections<'a, 'g> = (u64, &'g Repeats<'a>);
+
 /// Who is better at each count of connections that both have.
 pub fn standings<'a>(
     evidence: &Evidence<'a>,
     measure: &'static Measure,
-    (before, after): (&[(u64, &Repeats<'a>)], &[(u64, &Repeats<'a>)]),
+    before: &[ByConnections<'a, '_>],
+    after: &[ByConnections<'a, '_>],
 ) -> Vec<Standing> {
-    let of = |(connections, group): &(u64, &Repeats<'a>)| {
+    let of = |(connections, group): &ByConnections<'a, '_>| {
         let (_, other) = after.iter().find(|(count, _)| count == connections)?;
         let found = contrast(measure, &evidence.counted(group), &evidence.counted(other), THRESHOLD)?;
         // A rate that the delay sets tells that both keep up.
@@ -55,7 +59,7 @@ pub fn crossover(evidence: &Evidence, measure: &str, before: &str, after: &str) 
             return Err(format!("{glob}: more than one case for a count of connections"));
         }
     }
-    let all = standings(evidence, row, (&one, &other));
+    let all = standings(evidence, row, &one, &other);
     let known: Vec<Standing> = all.iter().copied().filter(|at| at.outcome != Outcome::Undecided).collect();
     let Some(last) = known.last() else {
         return Err(format!("{before}, {after}: nowhere repeated and valid on both sides"));
