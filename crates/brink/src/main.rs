@@ -7,6 +7,7 @@ mod assemble;
 mod audience;
 mod case_process;
 mod ceiling;
+mod claims_file;
 mod cli;
 mod command;
 mod ends;

@@ -10,11 +10,13 @@ use brink_wire::delay::Delay;
 
 use crate::exit::Failure;
 
+mod claims;
 mod flags;
 mod protocol;
 mod sweep;
 mod workload;
 
+pub use claims::claims;
 pub use flags::{ceiling, load};
 pub use protocol::of_model;
 pub use sweep::sweep;

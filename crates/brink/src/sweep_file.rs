@@ -101,6 +101,7 @@ pub struct LoadTable {
 #[allow(missing_docs, reason = "as the flags of the same name, see cli")]
 pub struct StepTable {
     pub connections: Typed<Count>,
+    pub engine: Option<Typed<Engine>>,
     pub delay: Option<Delay>,
     pub rate: Option<Rate>,
     pub requests: Option<Typed<Count>>,
@@ -282,7 +283,6 @@ impl FileError {
 /// The first thing that is wrong, with its line.
 pub fn parse(text: &str) -> Result<SweepFile, FileError> {
     let file: SweepFile = toml::from_str(text).map_err(|error| explain(text, &error))?;
-    let whole = |message: &str| FileError { line: None, message: message.to_owned() };
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if file.name.is_empty() || !file.name.chars().all(plain) {
         return Err(FileError {
@@ -290,18 +290,8 @@ pub fn parse(text: &str) -> Result<SweepFile, FileError> {
             message: format!("name: `{}` names a folder: letters, digits, - and _ are allowed", file.name),
         });
     }
-    if file.target.is_empty() {
-        return Err(whole("no [[target]]: name at least one, as in [[target]] model = \"tokio\""));
-    }
-    if file.step.is_empty() && file.load.connections.is_none() {
-        return Err(whole("no connections: set `connections` in [load], or add [[step]] tables"));
-    }
-    if !file.step.is_empty() && file.load.connections.is_some() {
-        return Err(FileError {
-            line: line_of_key(text, "connections"),
-            message: "connections: stands in [load] and in [[step]] tables: one of the two is allowed"
-                .to_owned(),
-        });
+    if let Some((key, message)) = incomplete(&file) {
+        return Err(FileError { line: key.and_then(|key| line_of_key(text, key)), message });
     }
     for (target, place) in file.target.iter().zip(target_lines(text)) {
         if let Some(message) = contradiction(target) {
@@ -311,8 +301,27 @@ pub fn parse(text: &str) -> Result<SweepFile, FileError> {
     Ok(file)
 }
 
+/// What a sweep lacks, or says twice, with the key that is at fault.
+pub fn incomplete(file: &SweepFile) -> Option<(Option<&'static str>, String)> {
+    if file.target.is_empty() {
+        let message = "no [[target]]: name at least one, as in [[target]] model = \"tokio\"";
+        return Some((None, message.to_owned()));
+    }
+    match (file.step.is_empty(), &file.load.connections) {
+        (true, None) => {
+            let message = "no connections: set `connections` in [load], or add [[step]] tables";
+            Some((None, message.to_owned()))
+        }
+        (false, Some(_)) => {
+            let message = "connections: stands in [load] and in [[step]] tables: one of the two is allowed";
+            Some((Some("connections"), message.to_owned()))
+        }
+        _ => None,
+    }
+}
+
 /// What of a [[target]] does not go together.
-fn contradiction(target: &TargetTable) -> Option<String> {
+pub fn contradiction(target: &TargetTable) -> Option<String> {
     let TargetTable { model, address, command, .. } = target;
     if [model.is_some(), address.is_some(), command.is_some()].iter().filter(|given| **given).count() != 1 {
         return Some("exactly one of `model`, `address` and `command` is needed".to_owned());

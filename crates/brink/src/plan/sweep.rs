@@ -14,13 +14,13 @@ use super::{
 use crate::cli::CloseName;
 use crate::exit::Failure;
 use crate::location::{HttpPlace, Location};
-use crate::sweep_file::{StepTable, SweepFile, TargetTable};
+use crate::sweep_file::{LoadTable, StepTable, SweepFile, TargetTable};
 
 /// How long a connect or a reply may take where nothing is named.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 
 /// How often each case is run where nothing is named: the fewest runs of which an interval can be told that is of use.
-const REPEATS_DEFAULT: u32 = 3;
+pub(super) const REPEATS_DEFAULT: u32 = 3;
 
 /// The cases of a sweep file: every target at every step, `repeats` times.
 ///
@@ -61,6 +61,7 @@ fn steps(file: &SweepFile) -> Vec<StepTable> {
     };
     let step = |connections| StepTable {
         connections,
+        engine: None,
         delay: None,
         rate: None,
         requests: None,
@@ -69,6 +70,10 @@ fn steps(file: &SweepFile) -> Vec<StepTable> {
         duration: None,
     };
     connections.all().into_iter().map(step).collect()
+}
+
+fn engine<'a>(step: &'a StepTable, load: &'a LoadTable) -> &'a str {
+    step.engine.as_ref().or(load.engine.as_ref()).map_or(ENGINE_DEFAULT, |engine| engine.0.as_str())
 }
 
 fn sweep_case(
@@ -132,7 +137,7 @@ fn sweep_case(
         delay,
         delay_asked,
         workload,
-        engine: load.engine.as_ref().map_or(ENGINE_DEFAULT, |engine| engine.0.as_str()).to_owned(),
+        engine: engine(step, load).to_owned(),
         protocol,
         payload_bytes,
         threads_flag: "threads",
@@ -199,6 +204,14 @@ fn headers(target: &TargetTable) -> Result<Vec<(String, String)>, Failure> {
     target.header.iter().map(read).collect()
 }
 
+/// A target that serves beside a sweep.
+///
+/// # Errors
+/// A usage failure when its values make no sense together.
+pub(super) fn served(target: &TargetTable, machine: &Machine) -> Result<TargetCase, Failure> {
+    sweep_target(target, &place(target)?, target.delay.unwrap_or(Delay::ZERO), machine)
+}
+
 fn sweep_target(
     target: &TargetTable,
     place: &Place,
@@ -241,6 +254,7 @@ fn case_name(label: &str, step: &StepTable, all: &[StepTable], repeat: u32) -> S
     let tags = |step: &StepTable| {
         [
             Some(format!("c{}", step.connections.0)),
+            step.engine.as_ref().map(|engine| format!("e{}", engine.0)),
             step.payload.as_ref().map(|payload| format!("p{}", payload.0)),
             step.delay.map(|delay| format!("d{delay}")),
             step.rate.map(|rate| format!("r{}", rate.0)),
