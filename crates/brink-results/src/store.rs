@@ -10,10 +10,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
+use crate::claims::program::{PROGRAM_SCHEMA, ProgramResult};
+use crate::claims::{CLAIMS_SCHEMA, Spec};
 use crate::schema::{CaseResult, PLAN_SCHEMA, Plan, RESULT_SCHEMA};
 
 /// Name of the plan in its folder.
 pub const PLAN_FILE: &str = "plan.json";
+/// Name of what is claimed, in the folder of a run that was made for it.
+pub const CLAIMS_FILE: &str = "claims.json";
+/// Folder of what programs said, in that folder.
+pub const PROGRAMS_DIR: &str = "programs";
 /// Name of the report in its folder.
 pub const REPORT_FILE: &str = "report.html";
 /// Room for a case's name in a file name: Linux allows 255 bytes in all (`NAME_MAX`).
@@ -190,6 +196,46 @@ pub fn write_result(dir: &Path, number: usize, result: &CaseResult) -> Result<Pa
     write_json(dir, &result_file_name(number, &result.case.name), result)
 }
 
+/// Writes what is claimed, and what came out of it as far as it is known, in the place of what is there.
+///
+/// # Errors
+/// [`WriteError`].
+pub fn write_claims(dir: &Path, spec: &Spec) -> Result<PathBuf, WriteError> {
+    write_json(dir, CLAIMS_FILE, spec)
+}
+
+/// Writes what the `number`th program said, counted from 1.
+///
+/// # Errors
+/// [`WriteError`].
+pub fn write_program(dir: &Path, number: usize, result: &ProgramResult) -> Result<PathBuf, WriteError> {
+    let folder = dir.join(PROGRAMS_DIR);
+    fs::create_dir_all(&folder).map_err(|source| WriteError { path: folder.clone(), source })?;
+    let name = format!("{}-r{}", result.name, result.repeat);
+    write_json(&folder, &result_file_name(number, &name), result)
+}
+
+/// What is claimed, and what programs said: of a folder that was made for claims.
+///
+/// # Errors
+/// [`ReadError`], also for a program's file that is none.
+pub fn read_claims(dir: &Path) -> Result<Option<(Spec, Vec<ProgramResult>)>, ReadError> {
+    let path = dir.join(CLAIMS_FILE);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let spec = read_file(&path, CLAIMS_SCHEMA)?;
+    let folder = dir.join(PROGRAMS_DIR);
+    let mut names = match file_names(&folder) {
+        Ok(names) => names,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(source) => return Err(ReadError::Io { path: folder, source }),
+    };
+    names.retain(|name| number(name).is_some());
+    let programs = names.iter().map(|name| read_file(&folder.join(name), PROGRAM_SCHEMA));
+    Ok(Some((spec, programs.collect::<Result<Vec<ProgramResult>, ReadError>>()?)))
+}
+
 /// Writes the report.
 ///
 /// # Errors
@@ -215,7 +261,7 @@ pub fn result_file_name(number: usize, case_name: &str) -> String {
 /// last names the first of them, by number.
 pub fn read_run(dir: &Path) -> Result<RunData, ReadError> {
     let mut names = file_names(dir).map_err(|source| ReadError::Io { path: dir.to_owned(), source })?;
-    names.retain(|name| name.ends_with(".json") && !name.starts_with('.'));
+    names.retain(|name| name.ends_with(".json") && !name.starts_with('.') && name != CLAIMS_FILE);
     names.sort_by_key(|name| (number(name).unwrap_or(u64::MAX), name.clone()));
     let mut run = RunData { dir: dir.to_owned(), plan: None, results: Vec::new(), unreadable: Vec::new() };
     let mut first_error = None;

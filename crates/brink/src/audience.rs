@@ -66,6 +66,11 @@ impl Audience {
         self.write(|lines| lines.begin(case, unix_s()));
     }
 
+    /// Something runs that is no case, and has nothing to tell until it ends.
+    pub fn meanwhile(&self, name: &str) {
+        self.progress.meanwhile(name);
+    }
+
     /// The running case, several times a second. Never waits.
     pub fn update(&mut self, snapshot: &Snapshot) {
         self.progress.update(snapshot);

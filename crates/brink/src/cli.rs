@@ -48,6 +48,8 @@ pub enum Command {
     Report(ReportArgs),
     /// Compare two runs case by case, and hold them against gates
     Compare(CompareArgs),
+    /// Put claims to the test: run the experiments of a claims file, and judge each claim by its rules
+    Claims(ClaimsArgs),
     /// Show the limits of this machine and of a target; with --connections what a plan needs of each
     Limits(LimitsArgs),
     /// Print the JSON Schema of what brink writes
@@ -362,6 +364,35 @@ pub struct SweepArgs {
     /// What to print on stdout; json is one object: the plan and all results
     #[arg(long, value_enum, default_value_t = ResultFormat::Text)]
     pub format: ResultFormat,
+}
+
+/// `brink claims`
+#[derive(Debug, Args)]
+pub struct ClaimsArgs {
+    /// The claims file
+    #[arg(required_unless_present = "resume")]
+    pub file: Option<PathBuf>,
+    /// Fewer cases and shorter windows, as the file says
+    #[arg(long, conflicts_with = "resume")]
+    pub quick: bool,
+    /// Folder for results and report; it must not hold a run already [default: results/<date>-<name>, numbered if taken]
+    #[arg(short, long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Go on with the run in this folder where it was stopped
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["file", "out"])]
+    pub resume: Option<PathBuf>,
+    /// Run cases even if a limit is known to be in the way
+    #[arg(long)]
+    pub no_preflight: bool,
+    /// Who follows it.
+    #[command(flatten)]
+    pub follow: FollowArgs,
+    /// Secret that --metrics asks for
+    #[arg(long, env = "BRINK_TOKEN", hide_env_values = true, value_parser = token)]
+    pub token: Option<String>,
+    /// What to print on stdout; json is one object: the claims as they were judged
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
 }
 
 /// `brink compare`

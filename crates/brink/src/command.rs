@@ -1,6 +1,7 @@
 //! The subcommands, one file each.
 
 pub mod ceiling;
+pub mod claims;
 pub mod compare;
 pub mod completions;
 pub mod csv;

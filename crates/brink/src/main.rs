@@ -5,6 +5,7 @@
 
 mod assemble;
 mod audience;
+mod batch;
 mod case_process;
 mod ceiling;
 mod claims_file;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         Command::Load(args) => command::load::run(&args),
         Command::Ceiling(args) => command::ceiling::run(&args),
         Command::Sweep(args) => command::sweep::run(&args),
+        Command::Claims(args) => command::claims::run(&args),
         Command::Plan(args) => command::plan::run(&args),
         Command::Report(args) => command::report::run(&args),
         Command::Compare(args) => command::compare::run(&args),

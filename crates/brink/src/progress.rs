@@ -102,6 +102,16 @@ impl Progress {
         });
     }
 
+    /// Something runs between the cases.
+    pub fn meanwhile(&self, name: &str) {
+        self.change(|state| {
+            name.clone_into(&mut state.name);
+            state.case_began = Some(Instant::now());
+            state.began = state.began.or(state.case_began);
+            state.snapshot = None;
+        });
+    }
+
     /// The running case, several times a second.
     pub fn update(&self, snapshot: &Snapshot) {
         let snapshot = Snapshot { details: None, ..snapshot.clone() };

@@ -6,6 +6,7 @@
 mod arguments;
 mod mark;
 pub mod output;
+pub mod program;
 pub mod ready;
 mod words;
 

@@ -13,13 +13,13 @@ use brink_wire::control::Machine;
 use brink_wire::value::format_count;
 
 use crate::audience::Audience;
-use crate::case_process::{Asked, CaseRunner, Ran};
+use crate::batch::{self, Batch};
+use crate::case_process::CaseRunner;
 use crate::cli::{ResultFormat, SweepArgs};
 use crate::command;
 use crate::exit::{Code, Failure};
 use crate::gate_file;
 use crate::hdr_file::HdrFile;
-use crate::preflight::{self, Surroundings};
 use crate::progress::Left;
 use crate::run_folder::{RunFolder, Stopped};
 use crate::stderr;
@@ -38,7 +38,7 @@ pub fn run(args: &SweepArgs) -> Result<(), Failure> {
     let hdr_log = args.hdr_log.as_deref().map(|path| HdrFile::create(path, SystemTime::now())).transpose()?;
     command::raise_nofile();
     let preflight = !args.no_preflight;
-    let refused = if preflight { forecast(&begun.left) } else { Vec::new() };
+    let refused = if preflight { batch::forecast(&begun.left) } else { Vec::new() };
     let cases = begun.left.iter().map(|(_, case)| case);
     let left = Left::of(cases, |case| refused.iter().any(|(name, _)| *name == case.name));
     let token = args.token.as_deref();
@@ -48,8 +48,14 @@ pub fn run(args: &SweepArgs) -> Result<(), Failure> {
     }
     let runner = CaseRunner::new()?;
     let out = begun.folder.path();
-    let mut sweep = Sweep { out, preflight, runner: &runner, audience, hdr_log };
-    sweep.run_cases(&begun.left)?;
+    let mut batch = Batch { out, preflight, runner: &runner, audience, hdr_log };
+    for (number, case) in &begun.left {
+        batch.run_case(*number, case)?;
+        if runner.caught().code().is_some() {
+            break;
+        }
+    }
+    batch.audience.finish();
     let run = store::read_run(out).map_err(|error| Failure::failed(error.to_string()))?;
     store::write_report(out, &report::render(&run)).map_err(|error| Failure::failed(error.to_string()))?;
     print(args, &run)?;
@@ -117,64 +123,6 @@ fn differences(stopped: &Stopped) -> Vec<String> {
         }
     }
     lines
-}
-
-/// A sweep on its way.
-struct Sweep<'a> {
-    out: &'a Path,
-    preflight: bool,
-    runner: &'a CaseRunner,
-    audience: Audience,
-    hdr_log: Option<HdrFile>,
-}
-
-impl Sweep<'_> {
-    fn run_cases(&mut self, left: &[(usize, Case)]) -> Result<(), Failure> {
-        for (number, case) in left {
-            self.audience.begin(case);
-            let result = self.run_case(*number, case)?;
-            self.audience.end(&result);
-            if self.runner.caught().code().is_some() {
-                break;
-            }
-        }
-        self.audience.finish();
-        Ok(())
-    }
-
-    /// Runs one case in a process of its own. Whatever becomes of it, there is a result afterwards.
-    fn run_case(&mut self, number: usize, case: &Case) -> Result<CaseResult, Failure> {
-        let before = self.out.join(store::result_file_name(number, &case.name));
-        store::set_aside(&before).map_err(|error| Failure::failed(error.to_string()))?;
-        let audience = &mut self.audience;
-        let asked =
-            Asked { out: Some((self.out, number)), preflight: self.preflight, climbing: None, token: None };
-        let Ran { result, died } = self.runner.run(case, asked, |snapshot| audience.update(snapshot))?;
-        if let Some(why) = died {
-            self.audience.say(&format!("brink: {}: {why}", case.name));
-        } else if result.validity.verdict != Verdict::Valid {
-            let why = result.validity.reasons.first().map_or("", String::as_str);
-            let verdict = answer::table::verdict_name(result.validity.verdict);
-            self.audience.say(&format!("brink: {}: {verdict}: {why}", case.name));
-        }
-        if let Some(Err(why)) = self.hdr_log.as_mut().map(|log| log.add(&result)) {
-            self.audience.say(&format!("brink: {why}"));
-        }
-        Ok(result)
-    }
-}
-
-/// Before anything runs: which cases a limit will refuse, and what lifts it.
-fn forecast(cases: &[(usize, Case)]) -> Vec<(String, String)> {
-    let limits = brink_host::limits::read(std::process::id());
-    let cpus = brink_host::cpus::allowed().map_or(1, |cpus| cpus.len() as u32);
-    let mut refused = Vec::new();
-    for (_, case) in cases {
-        if let Some(why) = preflight::check(case, &Surroundings::before(case, &limits, cpus)).short {
-            refused.push((case.name.clone(), why));
-        }
-    }
-    refused
 }
 
 fn print(args: &SweepArgs, run: &RunData) -> Result<(), Failure> {

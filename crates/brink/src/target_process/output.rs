@@ -34,12 +34,7 @@ impl Output {
     /// for stderr its words are lost, but not the run.
     pub fn of(child: &mut Child) -> Result<Self, String> {
         let stdout = child.stdout.take().ok_or("its output is not a pipe")?;
-        let last_words = Arc::default();
-        let kept = Arc::clone(&last_words);
-        let stderr = child
-            .stderr
-            .take()
-            .and_then(|stderr| thread("target-stderr").spawn(move || keep_last_lines(stderr, &kept)).ok());
+        let of_stderr = Self::of_stderr(child);
         let (send, first_line) = mpsc::channel();
         thread("target-stdout")
             .spawn(move || {
@@ -51,7 +46,19 @@ impl Output {
                 let _until_it_ends = io::copy(&mut pipe, &mut io::sink());
             })
             .map_err(|error| format!("no thread can be made to listen to it: {error}"))?;
-        Ok(Self { first_line, last_words, stderr })
+        Ok(Self { first_line, ..of_stderr })
+    }
+
+    /// Takes stderr alone. Without a thread to spare its words are lost.
+    pub fn of_stderr(child: &mut Child) -> Self {
+        let last_words = Arc::default();
+        let kept = Arc::clone(&last_words);
+        let stderr = child
+            .stderr
+            .take()
+            .and_then(|stderr| thread("target-stderr").spawn(move || keep_last_lines(stderr, &kept)).ok());
+        let (_, first_line) = mpsc::channel();
+        Self { first_line, last_words, stderr }
     }
 
     /// What it said last on stderr, in one line; empty if nothing.
