@@ -12,6 +12,7 @@ use crate::cli::{CompareArgs, CompareFormat};
 use crate::command;
 use crate::exit::{Code, Failure};
 use crate::gate_file;
+use crate::stderr;
 
 /// Stands for stdin.
 const STDIN: &str = "-";
@@ -47,6 +48,8 @@ fn gates_alone(args: &CompareArgs, gates: &[Gate]) -> Result<(), Failure> {
     }
     gate_file::check_without_baseline("--gate", gates)?;
     let side = read(&args.baseline)?;
+    // A comparison says it among its notes.
+    side.lacks("candidate").iter().for_each(|line| stderr::say(&format!("brink: {line}")));
     let judgements = gate::judge(gates, &side.subjects(), args.allow_invalid);
     print(args.format, None, &side, &judgements)?;
     ended(breach(&judgements))
