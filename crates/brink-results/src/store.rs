@@ -39,7 +39,7 @@ pub struct RunData {
 impl RunData {
     /// A copy of a result is no repeat: counted twice it would make an interval of one run.
     fn take(&mut self, name: &str, result: CaseResult) {
-        match self.results.iter().any(|known| *known == result) {
+        match self.results.contains(&result) {
             true => self.unreadable.push(format!("{name}: the same result again: it counts once")),
             false => self.results.push(result),
         }
