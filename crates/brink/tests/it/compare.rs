@@ -230,3 +230,14 @@ fn what_gates_alone_do_not_see_is_said() {
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert!(said.contains("003-torn.json: not JSON") && said.contains("without a result"), "{said}");
 }
+
+#[test]
+fn a_candidate_that_was_cut_short_does_not_pass() {
+    let dir = tempfile::tempdir().unwrap();
+    let quick = results("2026-11-21-quick");
+    for name in ["plan.json", "002-tokio-c100-r1.json"] {
+        std::fs::copy(format!("{quick}/{name}"), dir.path().join(name)).unwrap();
+    }
+    let said = stdout(&["compare", &quick, dir.path().to_str().unwrap(), "--fail-on-worse"], 5);
+    assert!(said.contains("Planned in the candidate, without a result"), "{said}");
+}
