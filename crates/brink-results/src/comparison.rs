@@ -23,6 +23,8 @@ use self::contrast::{Contrast, Outcome, contrast, is_asked};
 use self::pairing::{Pair, pair};
 use self::question::Difference;
 
+#[cfg(feature = "schema")]
+pub(crate) use self::json::Told;
 pub use self::json::{COMPARISON_SCHEMA, json};
 pub use self::markdown::markdown;
 pub use self::text::text;
@@ -40,6 +42,8 @@ pub struct Side {
     pub results: Vec<CaseResult>,
     /// Names, without the repeat, of planned cases that have no result at all.
     pub missing: Vec<String>,
+    /// Planned runs without a result, of cases that have another.
+    pub missing_runs: usize,
     /// Files that could not be read, by line.
     pub unreadable: Vec<String>,
 }
@@ -48,12 +52,21 @@ impl Side {
     /// Results with what was planned, if that is known.
     #[must_use]
     pub fn new(from: &str, results: Vec<CaseResult>, plan: Option<&Plan>, unreadable: Vec<String>) -> Self {
-        let planned = plan.into_iter().flat_map(|plan| &plan.cases).map(name_of_case);
-        let has = |name: &String| results.iter().any(|result| name_of_case(&result.case) == *name);
-        let mut missing: Vec<String> = planned.filter(|name| !has(name)).collect();
+        let planned = || plan.into_iter().flat_map(|plan| &plan.cases);
+        let has_any = |name: &String| results.iter().any(|result| name_of_case(&result.case) == *name);
+        let has_run = |case: &&Case| results.iter().any(|result| result.case.name == case.name);
+        let mut missing: Vec<String> = planned().map(name_of_case).filter(|name| !has_any(name)).collect();
+        let without = planned().filter(|case| !has_run(case)).count();
+        let missing_runs = without.saturating_sub(missing.len());
         missing.sort_unstable();
         missing.dedup();
-        Self { from: from.to_owned(), results, missing, unreadable }
+        Self { from: from.to_owned(), results, missing, missing_runs, unreadable }
+    }
+
+    /// What it lacks, in sentences; `whose` says which side it is.
+    #[must_use]
+    pub fn lacks(&self, whose: &str) -> Vec<String> {
+        said::lacks(self, whose)
     }
 
     /// Its cases for gates, without a baseline.
@@ -275,7 +288,9 @@ impl<'a> Comparison<'a> {
                     .find(|skipped| skipped.candidate_name == subject.name)
                     .map(|skipped| skipped.why.clone())
             };
-            let compared = self.cases.iter().find(|case| case.candidate_name == subject.name);
+            // By its results: a folder put together by hand may hold a name twice.
+            let has = |run: &&CaseResult| subject.runs.iter().any(|own| std::ptr::eq(*own, *run));
+            let compared = self.cases.iter().find(|case| case.candidate.iter().any(has));
             subject.baseline = match (compared, of(&self.not_alike), of(&self.invalid)) {
                 (Some(case), _, _) => Ok(case.baseline.clone()),
                 (None, Some(why), _) => Err(format!("the baseline asks another question: {why}")),

@@ -6,6 +6,7 @@
 
 mod ceiling;
 mod limits;
+mod line;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +18,7 @@ pub use self::ceiling::{After, Ceiling, Climb, Held, StoppedBy};
 pub use self::limits::{
     BoundEnd, EndTold, LIMITS_SCHEMA, LimitState, LimitTold, LimitsTold, NotReckoned, PlanTold, Reckoning,
 };
+pub use self::line::{Line, Seen};
 
 /// Schema of a result, in its `schema` field.
 pub const RESULT_SCHEMA: &str = "brink.result/1";

@@ -38,6 +38,18 @@ pub const SCHEMAS: &[JsonSchema] = &[
         text: include_str!("../schema/brink.sweep-1.json"),
     },
     JsonSchema {
+        name: "comparison",
+        file: "brink.comparison-1.json",
+        about: "what compare prints with --format json: two runs side by side, and gates",
+        text: include_str!("../schema/brink.comparison-1.json"),
+    },
+    JsonSchema {
+        name: "ndjson",
+        file: "brink.ndjson-1.json",
+        about: "a line of --ndjson",
+        text: include_str!("../schema/brink.ndjson-1.json"),
+    },
+    JsonSchema {
         name: "limits",
         file: "brink.limits-1.json",
         about: "what limits prints with --format json",

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
+use crate::answer::table::printable;
 use crate::claims::program::{PROGRAM_SCHEMA, ProgramResult};
 use crate::claims::{CLAIMS_SCHEMA, Spec};
 use crate::schema::{CaseResult, PLAN_SCHEMA, Plan, RESULT_SCHEMA};
@@ -25,6 +26,9 @@ pub const REPORT_FILE: &str = "report.html";
 /// Room for a case's name in a file name: Linux allows 255 bytes in all (`NAME_MAX`).
 const CASE_NAME_LEN_MAX: usize = 200;
 
+/// Longest line about what is wrong with a file, in characters.
+const PROBLEM_LEN_MAX: usize = 400;
+
 /// A run as read from its folder.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunData {
@@ -34,11 +38,19 @@ pub struct RunData {
     pub plan: Option<Plan>,
     /// What was run, in order.
     pub results: Vec<CaseResult>,
-    /// Files named like a plan or a result that are neither, by line: `003-x.json: missing field ..`.
+    /// Files that are no plan and no result of their own, by line: `003-x.json: missing field ..`.
     pub unreadable: Vec<String>,
 }
 
 impl RunData {
+    /// A copy of a result is no repeat: counted twice it would make an interval of one run.
+    fn take(&mut self, name: &str, result: CaseResult) {
+        match self.results.contains(&result) {
+            true => self.unreadable.push(format!("{name}: the same result again: it counts once")),
+            false => self.results.push(result),
+        }
+    }
+
     /// Names of the planned cases that have no result, in the order of the plan.
     #[must_use]
     pub fn missing(&self) -> Vec<&str> {
@@ -270,7 +282,7 @@ pub fn read_run(dir: &Path) -> Result<RunData, ReadError> {
         let read = if name == PLAN_FILE {
             read_file(&path, PLAN_SCHEMA).map(|plan| run.plan = Some(plan))
         } else {
-            read_file(&path, RESULT_SCHEMA).map(|result| run.results.push(result))
+            read_file(&path, RESULT_SCHEMA).map(|result| run.take(name, result))
         };
         if let Err(error) = read {
             run.unreadable.push(error.without_folder());
@@ -287,7 +299,7 @@ pub fn read_run(dir: &Path) -> Result<RunData, ReadError> {
 impl ReadError {
     /// The same on one line that does not tell where the folder is: a report must not differ by that.
     fn without_folder(&self) -> String {
-        let name = |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        let name = |path: &Path| printable(&path.file_name().unwrap_or(path.as_os_str()).to_string_lossy());
         match self {
             Self::Io { path, source } => format!("{}: cannot be read: {source}", name(path)),
             Self::Content { path, problem } => format!("{}: {problem}", name(path)),
@@ -319,11 +331,12 @@ pub fn parse_printed(text: &str) -> Result<(Option<Plan>, Vec<CaseResult>), Stri
     if !is_sweep {
         return parse(text, RESULT_SCHEMA).map(|result| (None, vec![result]));
     }
-    let printed: Printed = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let printed: Printed = serde_json::from_str(text).map_err(|error| one_line(&error.to_string()))?;
     match printed.results.iter().find(|result| result.schema != RESULT_SCHEMA) {
-        Some(other) => {
-            Err(format!("field `schema` is `{}`, this program reads `{RESULT_SCHEMA}`", other.schema))
-        }
+        Some(other) => Err(one_line(&format!(
+            "field `schema` is `{}`, this program reads `{RESULT_SCHEMA}`",
+            other.schema
+        ))),
         None => Ok((printed.plan, printed.results)),
     }
 }
@@ -334,6 +347,20 @@ fn read_file<T: DeserializeOwned>(path: &Path, schema: &str) -> Result<T, ReadEr
 }
 
 fn parse<T: DeserializeOwned>(text: &str, schema: &str) -> Result<T, String> {
+    content(text, schema).map_err(|problem| one_line(&problem))
+}
+
+/// What is wrong with a file quotes it, and a file may hold anything: nothing of it may move the cursor, and a value that
+/// is a megabyte long is cut.
+fn one_line(problem: &str) -> String {
+    let mut line: String = printable(problem).chars().take(PROBLEM_LEN_MAX).collect();
+    if line.len() < problem.len() {
+        line.push_str("..");
+    }
+    line
+}
+
+fn content<T: DeserializeOwned>(text: &str, schema: &str) -> Result<T, String> {
     let value: serde_json::Value =
         serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
     match value.get("schema").map(serde_json::Value::as_str) {

@@ -44,8 +44,18 @@ impl HdrFile {
     }
 }
 
+/// Writes the log of results that are there, to which more may be added.
+///
+/// # Errors
+/// A usage failure for a file that cannot be written, or a result without a histogram that can be read.
+pub fn write(path: &Path, results: &[CaseResult]) -> Result<HdrFile, Failure> {
+    let mut log = HdrFile::create(path, first_start(results))?;
+    results.iter().try_for_each(|result| log.add(result)).map_err(Failure::usage)?;
+    Ok(log)
+}
+
 /// When the first of these results began; the epoch where none says.
-pub fn first_start(results: &[CaseResult]) -> SystemTime {
+fn first_start(results: &[CaseResult]) -> SystemTime {
     let starts = results.iter().filter_map(|result| humantime::parse_rfc3339_weak(&result.started).ok());
     starts.min().unwrap_or(SystemTime::UNIX_EPOCH)
 }

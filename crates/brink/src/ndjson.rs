@@ -1,43 +1,9 @@
 //! `--ndjson`: what is seen while it runs, one JSON object a line, as it is seen. Pure: where the lines go is for others.
 
 use brink_results::case::Case;
-use brink_results::schema::{EndSample, Failure, MachineSample};
-use serde::Serialize;
+use brink_results::schema::{Failure, Line, Seen};
 
 use crate::progress::{Details, Snapshot};
-
-/// One line.
-#[derive(Debug, Serialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-enum Line<'a> {
-    /// A case begins.
-    Case { connections: u64 },
-    /// A phase begins; `t_s` is when.
-    Phase { t_s: f64 },
-    /// The client.
-    Client(&'a EndSample),
-    /// The target.
-    Target(&'a EndSample),
-    /// The client's machine.
-    Machine(&'a MachineSample),
-    /// The target's machine, where that is another one.
-    TargetMachine(&'a MachineSample),
-    /// Something failed that had not before.
-    Failure { t_s: f64, failure: &'a Failure },
-    /// The case is over.
-    End { verdict: &'a str },
-}
-
-/// What every line has.
-#[derive(Debug, Serialize)]
-struct Whole<'a> {
-    case: &'a str,
-    repeat: u32,
-    phase: &'a str,
-    unix_s: f64,
-    #[serde(flatten)]
-    line: Line<'a>,
-}
 
 /// Makes the lines of one case after the other.
 #[derive(Debug, Default)]
@@ -57,7 +23,7 @@ impl Ndjson {
             phase: "start".to_owned(),
             known: Vec::new(),
         };
-        self.line(unix_s, Line::Case { connections: case.load.connections }).into_iter().collect()
+        self.line(unix_s, Seen::Case { connections: case.load.connections }).into_iter().collect()
     }
 
     /// The lines of one look at the running case.
@@ -70,19 +36,19 @@ impl Ndjson {
             mark.name.clone_into(&mut self.phase);
             // The look is a little later than the mark.
             let began_unix_s = unix_s - (snapshot.t_s - mark.t_s);
-            lines.push(self.line(began_unix_s, Line::Phase { t_s: mark.t_s }));
+            lines.push(self.line(began_unix_s, Seen::Phase { t_s: mark.t_s }));
         }
-        lines.push(self.line(*unix_s, Line::Client(&look.client)));
-        lines.extend(look.target.iter().map(|target| self.line(*unix_s, Line::Target(target))));
-        lines.push(self.line(*unix_s, Line::Machine(&look.machine)));
+        lines.push(self.line(*unix_s, Seen::Client(&look.client)));
+        lines.extend(look.target.iter().map(|target| self.line(*unix_s, Seen::Target(target))));
+        lines.push(self.line(*unix_s, Seen::Machine(&look.machine)));
         let machine = look.target_machine.iter();
-        lines.extend(machine.map(|machine| self.line(*unix_s, Line::TargetMachine(machine))));
+        lines.extend(machine.map(|machine| self.line(*unix_s, Seen::TargetMachine(machine))));
         for failure in &snapshot.failures {
             let is_known = |known: &Failure| {
                 (known.end, &known.phase, &known.errno) == (failure.end, &failure.phase, &failure.errno)
             };
             if !self.known.iter().any(is_known) {
-                lines.push(self.line(*unix_s, Line::Failure { t_s: snapshot.t_s, failure }));
+                lines.push(self.line(*unix_s, Seen::Failure { t_s: snapshot.t_s, failure }));
                 self.known.push(failure.clone());
             }
         }
@@ -91,12 +57,12 @@ impl Ndjson {
 
     /// The case is over, with this verdict.
     pub fn end(&self, verdict: &str, unix_s: f64) -> Vec<Vec<u8>> {
-        self.line(unix_s, Line::End { verdict }).into_iter().collect()
+        self.line(unix_s, Seen::End { verdict }).into_iter().collect()
     }
 
-    fn line(&self, unix_s: f64, line: Line<'_>) -> Option<Vec<u8>> {
+    fn line(&self, unix_s: f64, seen: Seen<'_>) -> Option<Vec<u8>> {
         let Self { case, repeat, phase, .. } = self;
-        let mut json = serde_json::to_vec(&Whole { case, repeat: *repeat, phase, unix_s, line }).ok()?;
+        let mut json = serde_json::to_vec(&Line { case, repeat: *repeat, phase, unix_s, seen }).ok()?;
         json.push(b'\n');
         Some(json)
     }
@@ -106,7 +72,7 @@ impl Ndjson {
 mod tests {
     use super::*;
     use crate::ends::Look;
-    use brink_results::schema::{End, PhaseMark};
+    use brink_results::schema::{End, EndSample, MachineSample, PhaseMark};
     use serde_json::Value;
 
     fn snapshot(phases: &[(&str, f64)], failures: &[&str]) -> Snapshot {

@@ -5,7 +5,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use brink_results::case::Case;
+use brink_results::case::{Case, LoadCase, Origin};
 use brink_results::schema::{CaseResult, Plan};
 use brink_results::store::{self, RunData};
 use rustix::fs::{FlockOperation, flock};
@@ -86,7 +86,18 @@ impl Stopped {
                 path.display()
             )));
         };
-        let done = results.into_iter().filter(|result| !result.interrupted && !result.refused).collect();
+        let done: Vec<CaseResult> =
+            results.into_iter().filter(|result| !result.interrupted && !result.refused).collect();
+        let of = |result: &CaseResult| plan.cases.iter().find(|case| case.name == result.case.name);
+        let is_other = |result: &&CaseResult| of(result).is_some_and(|case| !is_of(case, &result.case));
+        if let Some(other) = done.iter().find(is_other) {
+            return Err(wrong(format!(
+                "{}: plan.json was changed: its {} is not the case that has a result; take the change back, or begin \
+                 a sweep of its own",
+                path.display(),
+                other.case.name.escape_debug()
+            )));
+        }
         Ok(Self { folder, plan, done })
     }
 
@@ -95,6 +106,14 @@ impl Stopped {
         let is_done = |case: &Case| self.done.iter().any(|result| result.case.name == case.name);
         (1..).zip(self.plan.cases.iter().cloned()).filter(|(_, case)| !is_done(case)).collect()
     }
+}
+
+/// Whether a case ran as it was planned. What only the run tells of a target that brink does not make itself (its
+/// model, the processes, what it speaks) is no part of the plan.
+fn is_of(planned: &Case, ran: &Case) -> bool {
+    let load = LoadCase { protocol: planned.load.protocol.clone(), ..ran.load.clone() };
+    let is_same_target = planned.target.origin != Origin::Started || planned.target == ran.target;
+    load == planned.load && is_same_target
 }
 
 /// `results/<date>-<name>`, with a number behind it where that is taken.

@@ -84,6 +84,7 @@ impl Change {
         let half = |e: &Estimate| e.interval.map(|[low, high]| (high - low) / 2.0);
         let value = b.value - a.value;
         let interval = half(&a).zip(half(&b)).map(|(a, b)| [value - a.hypot(b), value + a.hypot(b)]);
+        let interval = interval.filter(|ends| value.is_finite() && ends.iter().all(|end| end.is_finite()));
         Some(Self::Difference(Estimate { value, interval, count: a.count.min(b.count) }))
     }
 

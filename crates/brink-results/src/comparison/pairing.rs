@@ -77,7 +77,10 @@ fn matched<'a>(
 ) -> Pairs<'a> {
     let mut found = Pairs::default();
     for own in baseline {
-        match candidate.iter().position(|other| is_partner(&own, other)) {
+        // Of several that have the name, which only a folder put together by hand has, the one that asks the same.
+        let asks = question(own.first());
+        let same = candidate.iter().position(|o| is_partner(&own, o) && question(o.first()) == asks);
+        match same.or_else(|| candidate.iter().position(|other| is_partner(&own, other))) {
             Some(at) => found.pairs.push(Pair { baseline: own, candidate: candidate.remove(at) }),
             None => found.only_baseline.push(own.name),
         }

@@ -201,17 +201,31 @@ fn some(names: &[String]) -> String {
 pub(super) fn notes(comparison: &Comparison) -> Vec<String> {
     let mut notes = Vec::new();
     for (side, whose) in [(comparison.baseline, "baseline"), (comparison.candidate, "candidate")] {
-        if !side.missing.is_empty() {
-            let names: Vec<String> = side.missing.iter().map(|name| printable(name)).collect();
-            notes.push(format!("Planned in the {whose}, without a result: {}.", some(&names)));
-        }
-        notes.extend(side.unreadable.iter().map(|line| format!("In the {whose}: {}.", printable(line))));
+        notes.extend(lacks(side, whose));
     }
     notes.extend(single_runs(comparison));
     notes.extend(shared_cpus(comparison));
     notes.extend(wide(comparison));
     notes.extend(chance(comparison));
     notes
+}
+
+/// What was planned and is not there, and what is there and cannot be read.
+pub(super) fn lacks(side: &Side, whose: &str) -> Vec<String> {
+    let mut lacks = Vec::new();
+    if !side.missing.is_empty() {
+        let names: Vec<String> = side.missing.iter().map(|name| printable(name)).collect();
+        lacks.push(format!("Planned in the {whose}, without a result: {}.", some(&names)));
+    }
+    if side.missing_runs > 0 {
+        let repeats = if side.missing_runs == 1 { "repeat" } else { "repeats" };
+        let missing = side.missing_runs;
+        lacks.push(format!(
+            "Planned in the {whose}, without a result: {missing} {repeats} of cases that have others."
+        ));
+    }
+    lacks.extend(side.unreadable.iter().map(|line| format!("In the {whose}: {}.", printable(line))));
+    lacks
 }
 
 fn single_runs(comparison: &Comparison) -> Option<String> {

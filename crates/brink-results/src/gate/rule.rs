@@ -250,7 +250,7 @@ fn scaled(text: &str, one: fn(&str) -> Result<u64, String>, allowed: &str) -> Re
 /// Digits, `_` and a point; no sign, no exponent.
 fn decimal(text: &str) -> Option<f64> {
     let plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'.' || b == b'_');
-    text.replace('_', "").parse().ok().filter(|_| plain)
+    text.replace('_', "").parse().ok().filter(|number: &f64| plain && number.is_finite())
 }
 
 fn kind(unit: Unit) -> &'static str {

@@ -8,7 +8,8 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 use serde_json::Value;
 
-use crate::schema::{CaseResult, EndSample, LimitsTold, MachineSample, Plan, Sweep};
+use crate::comparison::Told;
+use crate::schema::{CaseResult, EndSample, LimitsTold, Line, MachineSample, Plan, Sweep};
 
 /// The text of the schema of that name; `None` where there is no such name.
 #[must_use]
@@ -17,6 +18,8 @@ pub fn text(name: &str) -> Option<String> {
         "result" => of::<CaseResult>("brink.result/1"),
         "plan" => of::<Plan>("brink.plan/1"),
         "sweep" => of::<Sweep>("brink sweep --format json"),
+        "comparison" => of::<Told>("brink.comparison/1"),
+        "ndjson" => of::<Line>("brink --ndjson, a line"),
         "limits" => of::<LimitsTold>("brink.limits/1"),
         "sample" => of::<EndSample>("brink sample of an end"),
         "machine-sample" => of::<MachineSample>("brink sample of a machine"),

@@ -7,7 +7,8 @@ use brink_results::gate::{Gate, Judgement, judge};
 use brink_results::schema::{CaseResult, Validity, Verdict};
 use brink_wire::delay::Delay;
 
-use crate::fixtures::{MODELS, result};
+use crate::fixtures::{MODELS, mixed, result, run};
+use crate::schemas::{broken, validator};
 
 const JITTER: [f64; 3] = [0.995, 1.0, 1.005];
 
@@ -320,4 +321,81 @@ fn a_gate_judges_the_figure_that_the_table_shows() {
     let made = compared(&a, &b);
     let shown = made.contrasts().next().unwrap().1.candidate.unwrap().value;
     assert_eq!(judged("per_s > 1", &made).value, Some(shown));
+}
+
+#[test]
+fn every_kind_of_comparison_keeps_to_its_schema() {
+    let schema = validator("comparison");
+    let keeps = |document: serde_json::Value| assert_eq!(broken(&schema, &document), [""; 0], "{document}");
+    let gates: Vec<Gate> = ["p99 < 5ms", "opened == requested", "makespan < 1s", "p99 < 1.5 * baseline"]
+        .map(|rule| Gate { case: None, rule: rule.parse().unwrap() })
+        .into_iter()
+        .chain([Gate { case: Some("none-*".to_owned()), rule: "p50 > 1us".parse().unwrap() }])
+        .collect();
+    let plan = run().plan;
+    let other = Side::new("b", runs(100, 0.5), plan.as_ref(), vec!["x.json: not JSON".to_owned()]);
+    let sides = [side(runs(100, 1.0)), side(edited(runs(100, 1.0), unsteady)), side(mixed().results), other];
+    for (a, b) in sides.iter().flat_map(|a| sides.iter().map(move |b| (a, b))) {
+        for options in [
+            Options::default(),
+            Options { allow_invalid: true, as_is: true, every_measure: true, threshold: 0.0 },
+        ] {
+            let made = compare(a, b, options);
+            keeps(json(Some(&made), b, &judge(&gates, &made.subjects(), options.allow_invalid)));
+        }
+        keeps(json(None, a, &judge(&gates[..2], &a.subjects(), false)));
+    }
+    let mut wrong = json(None, &sides[0], &[]);
+    wrong["gates"] = serde_json::json!([{ "rule": 1 }]);
+    assert!(!broken(&schema, &wrong).is_empty());
+}
+
+/// What a file may hold and no run measures: figures that no interval can be reckoned of.
+#[test]
+fn figures_out_of_this_world_stay_numbers_or_null() {
+    let huge = |r: &mut CaseResult| {
+        r.requests.per_s = Some(if r.case.repeat == 1 { 1e308 } else { 1e-308 });
+        let slope = r.memory_per_connection.target.user_bytes.as_mut().unwrap();
+        (slope.slope, slope.ci95) = (1e308, [-1.7e308, 1.7e308]);
+    };
+    let (a, b) = (side(runs(100, 1.0)), side(edited(runs(100, 1.0), huge)));
+    let schema = validator("comparison");
+    for (a, b) in [(&a, &b), (&b, &a), (&b, &b)] {
+        let made = compare(a, b, Options { every_measure: true, ..Options::default() });
+        let document = json(Some(&made), b, &[]);
+        assert_eq!(broken(&schema, &document), [""; 0]);
+    }
+}
+
+#[test]
+fn planned_repeats_without_a_result_are_said() {
+    let mut plan = run().plan.unwrap();
+    plan.cases = runs(100, 1.0).into_iter().chain(runs(200, 1.0)).map(|result| result.case).collect();
+    let left = Side::new("b", runs(100, 1.0)[..1].to_vec(), Some(&plan), Vec::new());
+    assert_eq!((left.missing.as_slice(), left.missing_runs), (["tokio-c200".to_owned()].as_slice(), 2));
+    let said = left.lacks("candidate");
+    assert_eq!(said.len(), 2);
+    assert!(said[1].contains("2 repeats of cases that have others"), "{said:?}");
+    let whole = side(runs(100, 1.0));
+    let made = compared(&whole, &left);
+    assert!(made.notes.contains(&said[1]), "{:?}", made.notes);
+    assert!(whole.lacks("candidate").is_empty());
+}
+
+#[test]
+fn of_a_name_that_is_there_twice_the_one_that_asks_the_same_is_compared() {
+    let slow = Delay::Fixed(std::time::Duration::from_millis(20));
+    let twice = |speed: f64| {
+        let other = edited(runs(100, 0.1), |r| {
+            r.case.target.delay = slow;
+            r.case.load.payload_bytes += 1;
+        });
+        [other, runs(100, speed)].concat()
+    };
+    let (a, b) = (side(runs(100, 1.0)), side(twice(1.0)));
+    let made = compared(&a, &b);
+    assert_eq!((made.cases.len(), made.not_alike.len(), made.only_candidate.len()), (1, 0, 1));
+    let gate = [Gate { case: None, rule: "p99 < 1.5 * baseline".parse().unwrap() }];
+    let said: Vec<bool> = judge(&gate, &made.subjects(), false).iter().map(|j| j.is_kept).collect();
+    assert_eq!(said.iter().filter(|kept| **kept).count(), 1, "the other one has no partner: {said:?}");
 }

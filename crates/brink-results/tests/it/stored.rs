@@ -8,7 +8,8 @@ use brink_results::case::{Arrivals, Protocol, Workload};
 use brink_results::hdr;
 use brink_results::schema::{CaseResult, Plan, Verdict};
 use brink_results::store::{
-    ReadError, RunDirError, create_run_dir, read_result, read_run, result_file_name, write_plan, write_result,
+    ReadError, RunDirError, create_run_dir, parse_printed, read_result, read_run, result_file_name,
+    write_plan, write_result,
 };
 
 use crate::fixtures::{MODELS, everything, mixed, nothing_opened, result, run};
@@ -256,4 +257,37 @@ fn the_run_that_the_readme_quotes_is_still_read() {
     let run = read_run(&dir).unwrap();
     assert_eq!((run.unreadable, run.results.len()), (Vec::new(), 12));
     assert!(run.results.iter().all(|r| r.case.load.protocol == Protocol::Frame));
+}
+
+#[test]
+fn a_copy_of_a_result_is_no_repeat() {
+    let root = folder();
+    let first = result(MODELS[0], 10);
+    let mut second = first.clone();
+    second.started = "2026-11-21T10:00:01Z".to_owned();
+    write_result(root.path(), 1, &first).unwrap();
+    write_result(root.path(), 2, &second).unwrap();
+    let name = result_file_name(1, &first.case.name);
+    fs::copy(root.path().join(&name), root.path().join("001 (copy).json")).unwrap();
+    let run = read_run(root.path()).unwrap();
+    assert_eq!(run.results.len(), 2, "another run of the same case is a repeat");
+    assert_eq!(run.unreadable.len(), 1);
+    assert!(run.unreadable[0].contains("the same result again"), "{:?}", run.unreadable);
+}
+
+#[test]
+fn what_is_wrong_with_a_file_is_a_line_that_a_terminal_can_show() {
+    let root = folder();
+    let mut document = serde_json::to_value(result(MODELS[0], 10)).unwrap();
+    let path = root.path().join("001-x.json");
+    let mut problem = |field: &str, value: serde_json::Value| {
+        document[field] = value;
+        fs::write(&path, document.to_string()).unwrap();
+        let problems = [read_error(root.path()), parse_printed(&document.to_string()).unwrap_err()];
+        for said in problems {
+            assert!(said.chars().count() < 700 && !said.chars().any(char::is_control), "{said}");
+        }
+    };
+    problem("connections", "x".repeat(100_000).into());
+    problem("schema", "\u{1b}[31m\nx".into());
 }

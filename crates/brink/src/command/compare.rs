@@ -12,6 +12,7 @@ use crate::cli::{CompareArgs, CompareFormat};
 use crate::command;
 use crate::exit::{Code, Failure};
 use crate::gate_file;
+use crate::stderr;
 
 /// Stands for stdin.
 const STDIN: &str = "-";
@@ -20,7 +21,7 @@ const STDIN: &str = "-";
 ///
 /// # Errors
 /// By the contract of exit codes: 2 usage or nothing to compare, then 3 a gate was breached (or, where asked, something
-/// is worse), then 5 invalid results.
+/// is worse), then 5 results that are invalid, or planned by the candidate and not there.
 pub fn run(args: &CompareArgs) -> Result<(), Failure> {
     let gates = args.gate.as_deref().map(gate_file::read).transpose()?.unwrap_or_default();
     match &args.candidate {
@@ -47,6 +48,8 @@ fn gates_alone(args: &CompareArgs, gates: &[Gate]) -> Result<(), Failure> {
     }
     gate_file::check_without_baseline("--gate", gates)?;
     let side = read(&args.baseline)?;
+    // A comparison says it among its notes.
+    side.lacks("candidate").iter().for_each(|line| stderr::say(&format!("brink: {line}")));
     let judgements = gate::judge(gates, &side.subjects(), args.allow_invalid);
     print(args.format, None, &side, &judgements)?;
     ended(breach(&judgements))
@@ -66,7 +69,9 @@ fn both(args: &CompareArgs, gates: &[Gate], baseline: &Side, candidate: &Side) -
     let judgements = gate::judge(gates, &made.subjects(), args.allow_invalid);
     print(args.format, Some(&made), candidate, &judgements)?;
     let worse = (args.fail_on_worse && made.counts().worse > 0).then_some(Code::Breached);
-    let invalid = (!made.invalid.is_empty()).then_some(Code::Invalid);
+    // A case that was planned and never came to a result is left out as well.
+    let is_short = !made.invalid.is_empty() || !candidate.missing.is_empty();
+    let invalid = is_short.then_some(Code::Invalid);
     ended(breach(&judgements).or(worse).or(invalid))
 }
 

@@ -9,7 +9,7 @@ use brink_results::{report, store};
 use crate::cli::{ReportArgs, ReportFormat};
 use crate::command;
 use crate::exit::Failure;
-use crate::hdr_file::{self, HdrFile};
+use crate::hdr_file;
 
 /// Writes report.html, and the plots on their own where asked.
 ///
@@ -33,8 +33,7 @@ pub fn run(args: &ReportArgs) -> Result<(), Failure> {
         }
     }
     if let Some(path) = &args.hdr_log {
-        let mut log = HdrFile::create(path, hdr_file::first_start(&run.results))?;
-        run.results.iter().try_for_each(|result| log.add(result)).map_err(Failure::usage)?;
+        hdr_file::write(path, &run.results)?;
     }
     command::print(&format!("{}\n", page.display()))
 }

@@ -19,7 +19,7 @@ use crate::cli::{ResultFormat, SweepArgs};
 use crate::command;
 use crate::exit::{Code, Failure};
 use crate::gate_file;
-use crate::hdr_file::HdrFile;
+use crate::hdr_file::{self, HdrFile};
 use crate::progress::Left;
 use crate::run_folder::{RunFolder, Stopped};
 use crate::stderr;
@@ -35,7 +35,7 @@ pub fn run(args: &SweepArgs) -> Result<(), Failure> {
         Some(folder) => go_on(folder)?,
         None => begin(args)?,
     };
-    let hdr_log = args.hdr_log.as_deref().map(|path| HdrFile::create(path, SystemTime::now())).transpose()?;
+    let hdr_log = args.hdr_log.as_deref().map(|path| begun.hdr_log(path)).transpose()?;
     command::raise_nofile();
     let preflight = !args.no_preflight;
     let refused = if preflight { batch::forecast(&begun.left) } else { Vec::new() };
@@ -72,6 +72,18 @@ struct Begun {
     folder: RunFolder,
     /// Those that are to be run now, with their numbers.
     left: Vec<(usize, Case)>,
+    /// What was measured before it was stopped.
+    done: Vec<CaseResult>,
+}
+
+impl Begun {
+    /// The log of all of the sweep: what is gone on with begins with what there is.
+    fn hdr_log(&self, path: &Path) -> Result<HdrFile, Failure> {
+        match self.done.as_slice() {
+            [] => HdrFile::create(path, SystemTime::now()),
+            done => hdr_file::write(path, done),
+        }
+    }
 }
 
 fn begin(args: &SweepArgs) -> Result<Begun, Failure> {
@@ -83,7 +95,7 @@ fn begin(args: &SweepArgs) -> Result<Begun, Failure> {
         .map_err(|failure| Failure { line: format!("{}: {failure}", path.display()), ..failure })?;
     let folder = RunFolder::claim(args.out.as_deref(), &plan)?;
     let left = (1..).zip(plan.cases.iter().cloned()).collect();
-    Ok(Begun { folder, left })
+    Ok(Begun { folder, left, done: Vec::new() })
 }
 
 /// Takes up a sweep that was stopped, and says what differs from when it began.
@@ -98,12 +110,12 @@ fn go_on(folder: &Path) -> Result<Begun, Failure> {
     for line in differences(&stopped) {
         stderr::say(&format!("brink: {line}: compare those results with care"));
     }
-    let Stopped { folder, mut plan, .. } = stopped;
+    let Stopped { folder, mut plan, done } = stopped;
     if !left.is_empty() {
         plan.resumed.push(command::now());
         store::rewrite_plan(folder.path(), &plan).map_err(|error| Failure::failed(error.to_string()))?;
     }
-    Ok(Begun { folder, left })
+    Ok(Begun { folder, left, done })
 }
 
 /// What is not as it was when the sweep began.

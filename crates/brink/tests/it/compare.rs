@@ -211,3 +211,33 @@ fn a_sweep_is_held_against_gates() {
             .contains("no baseline")
     );
 }
+
+#[test]
+fn what_gates_alone_do_not_see_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let quick = results("2026-11-21-quick");
+    for name in ["plan.json", "001-tokio-c10-r1.json"] {
+        let from = std::path::Path::new(&quick).join(name);
+        if from.exists() {
+            std::fs::copy(from, dir.path().join(name)).unwrap();
+        }
+    }
+    std::fs::copy(format!("{quick}/002-tokio-c100-r1.json"), dir.path().join("002-x.json")).unwrap();
+    std::fs::write(dir.path().join("003-torn.json"), "{").unwrap();
+    let gates = gate_file("[[gate]]\ncase = \"tokio-c100\"\nrule = \"opened == requested\"\n");
+    let output = run(&["compare", dir.path().to_str().unwrap(), "--gate", gates.path().to_str().unwrap()]);
+    let said = stderr_of(&output);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("003-torn.json: not JSON") && said.contains("without a result"), "{said}");
+}
+
+#[test]
+fn a_candidate_that_was_cut_short_does_not_pass() {
+    let dir = tempfile::tempdir().unwrap();
+    let quick = results("2026-11-21-quick");
+    for name in ["plan.json", "002-tokio-c100-r1.json"] {
+        std::fs::copy(format!("{quick}/{name}"), dir.path().join(name)).unwrap();
+    }
+    let said = stdout(&["compare", &quick, dir.path().to_str().unwrap(), "--fail-on-worse"], 5);
+    assert!(said.contains("Planned in the candidate, without a result"), "{said}");
+}

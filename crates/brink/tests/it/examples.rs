@@ -90,6 +90,8 @@ fn codes(line: &str) -> &'static [i32] {
     match line.split_whitespace().nth(1) {
         // Too busy for the figures to be believed.
         Some("load" | "sweep") => &[0, 5],
+        // The sweep in my-sweep was cut short.
+        Some("compare") => &[0, 5],
         // A limit of this machine is too low for the plan.
         Some("limits") if line.contains(" -c ") || line.contains("--connections") => &[0, 4],
         _ => &[0],

@@ -32,6 +32,12 @@ fn ndjson_has_a_line_for_each_phase_and_each_sample_of_each_end() {
     let (file, out) = (dir.path().join("a.ndjson"), dir.path().join("run"));
     said(&with(&["--ndjson", file.to_str().unwrap(), "-o", out.to_str().unwrap()]));
     let seen = lines(&std::fs::read_to_string(&file).unwrap());
+    let schema: Value = serde_json::from_str(&stdout(&["schema", "ndjson"], 0)).unwrap();
+    let schema = jsonschema::validator_for(&schema).unwrap();
+    for line in &seen {
+        let broken: Vec<_> = schema.iter_errors(line).map(|error| error.to_string()).collect();
+        assert_eq!(broken, [""; 0], "{line}");
+    }
     let of = |kind: &str| seen.iter().filter(|line| line["kind"] == kind).collect::<Vec<_>>();
     let phases: Vec<_> = of("phase").iter().map(|line| line["phase"].as_str().unwrap()).collect();
     assert_eq!(phases, ["ramp", "warmup", "window", "drain", "close"]);

@@ -57,6 +57,12 @@ fn what_is_printed_keeps_to_its_schema() {
     assert_eq!(broken("limits", &json(&["limits", "--format", "json"], 0)), [""; 0]);
     let plan = ["limits", "--model", "pool", "--target-threads", "5", "-c", "100", "--format", "json"];
     assert_eq!(broken("limits", &json(&plan, 4)), [""; 0]);
+    let run = root().join("results/2026-11-21-quick");
+    let run = run.to_str().unwrap();
+    assert_eq!(broken("comparison", &json(&["compare", run, run, "--all", "--format", "json"], 0)), [""; 0]);
+    let gates = root().join("configs/gate.toml");
+    let gated = ["compare", run, run, "--gate", gates.to_str().unwrap(), "--format", "json"];
+    assert_eq!(broken("comparison", &json(&gated, 3)), [""; 0]);
     let quick = root().join("configs/quick.toml");
     assert_eq!(broken("plan", &json(&["plan", quick.to_str().unwrap()], 0)), [""; 0]);
 }
@@ -168,4 +174,18 @@ fn the_readme_lists_the_columns() {
     let (_, rest) = text.split_once("<!-- columns of --format csv -->\n```\n").unwrap();
     let listed: Vec<&str> = rest.split("```").next().unwrap().lines().collect();
     assert_eq!(listed, brink_results::csv::COLUMNS);
+}
+
+#[test]
+fn a_table_of_old_results_drops_no_flag() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("a.hlog");
+    let run_dir = root().join("results/2026-11-21-quick");
+    let csv = ["report", run_dir.to_str().unwrap(), "--format", "csv"];
+    stdout(&[&csv[..], &["--hdr-log", log.to_str().unwrap()]].concat(), 0);
+    assert!(std::fs::read_to_string(&log).unwrap().contains("Tag="));
+    for flag in ["--svg", "--png"] {
+        let output = run(&[&csv[..], &[flag, dir.path().to_str().unwrap()]].concat());
+        assert_eq!(output.status.code(), Some(2), "{flag}");
+    }
 }

@@ -136,3 +136,42 @@ fn what_is_no_folder_of_a_sweep_is_refused() {
     let output = run(&["sweep"]);
     assert_eq!(output.status.code(), Some(2));
 }
+
+/// Results that were measured before, as if the sweep that made them had been stopped.
+fn committed(dir: &Path, without: &str) {
+    let run = crate::program::root().join("results/2026-11-21-quick");
+    for entry in std::fs::read_dir(run).unwrap() {
+        let (path, name) = (entry.as_ref().unwrap().path(), entry.unwrap().file_name());
+        if path.extension().is_some_and(|end| end == "json") && name != without {
+            std::fs::copy(path, dir.join(name)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_plan_that_was_changed_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    committed(dir.path(), "008-mio-c10000-r1.json");
+    let path = dir.path().join("plan.json");
+    let plan = std::fs::read_to_string(&path).unwrap();
+    let mut changed: serde_json::Value = serde_json::from_str(&plan).unwrap();
+    let case = &mut changed["cases"][0];
+    let name = case["name"].as_str().unwrap().to_owned();
+    case["load"]["duration_ns"] = 1_000_000.into();
+    std::fs::write(&path, changed.to_string()).unwrap();
+    let (code, said) = resume(dir.path());
+    assert_eq!((code, said.lines().count()), (Some(2), 1), "{said}");
+    assert!(said.contains("plan.json was changed") && said.contains(&name), "{said}");
+}
+
+#[test]
+fn the_log_of_latencies_is_that_of_the_whole_sweep() {
+    let dir = tempfile::tempdir().unwrap();
+    committed(dir.path(), "");
+    let log = dir.path().join("a.hlog");
+    let output =
+        run(&["sweep", "--resume", dir.path().to_str().unwrap(), "--hdr-log", log.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let lines = std::fs::read_to_string(&log).unwrap();
+    assert_eq!(lines.lines().filter(|line| line.starts_with("Tag=")).count(), 12);
+}
