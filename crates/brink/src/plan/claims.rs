@@ -12,7 +12,7 @@ use super::sweep::{REPEATS_DEFAULT, served, sweep};
 use super::{Machine, ns};
 use crate::claims_file::{ClaimsFile, ExperimentTable, PROGRAM_TIMEOUT, ProgramTable};
 use crate::exit::Failure;
-use crate::sweep_file::{StepTable, SweepFile, TargetTable, Typed};
+use crate::sweep_file::{SweepFile, Typed};
 
 /// The cases of all experiments in the order in which they are run, and what is claimed of them.
 ///
@@ -97,11 +97,6 @@ fn quickly<'a>(
     let repeats = named.map_or(REPEATS_DEFAULT, |of| of.0);
     let keeps = |label: &str| own.targets.as_ref().is_none_or(|kept| kept.iter().any(|one| one == label));
     let sweep = table.sweep(seed, repeats).map(|mut sweep| {
-        sweep.target.retain(|target| keeps(&label(target)));
-        let of_step = |step: &StepTable| {
-            own.connections.as_ref().is_none_or(|kept| kept.iter().any(|count| count.0 == step.connections.0))
-        };
-        sweep.step.retain(of_step);
         let warmup = own.warmup.as_ref().or(all.warmup.as_ref());
         let duration = own.duration.as_ref().or(all.duration.as_ref());
         if let Some(warmup) = warmup {
@@ -115,25 +110,20 @@ fn quickly<'a>(
         }
         sweep
     });
-    if let Some(nothing) = sweep.as_ref().and_then(|sweep| nothing_left(sweep)) {
-        return Err(Failure::usage(format!("[experiment.quick] of `{}` keeps no {nothing}", table.name)));
+    // Left out only now: a case has the same name whatever else is run.
+    let mut cases = cases_of(table, sweep, machine)?;
+    let keeps_step =
+        |count: u64| own.connections.as_ref().is_none_or(|kept| kept.iter().any(|one| one.0 == count));
+    let planned = cases.len();
+    cases.retain(|case| keeps(&case.target.label) && keeps_step(case.load.connections));
+    if planned > 0 && cases.is_empty() {
+        return Err(Failure::usage(format!(
+            "[experiment.quick] of `{}` keeps no case: `skip = true` says so",
+            table.name
+        )));
     }
     let programs = table.program.iter().filter(|program| keeps(&program.label)).collect();
-    Ok(Experiment { table, cases: cases_of(table, sweep, machine)?, programs, repeats })
-}
-
-fn nothing_left(sweep: &SweepFile) -> Option<&'static str> {
-    match () {
-        () if sweep.target.is_empty() => Some("target"),
-        () if sweep.step.is_empty() && sweep.load.connections.is_none() => Some("step"),
-        () => None,
-    }
-}
-
-fn label(target: &TargetTable) -> String {
-    let (label, model) =
-        (target.label.as_ref().map(|label| &label.0), target.model.as_ref().map(|model| &model.0));
-    label.or(model).cloned().unwrap_or_default()
+    Ok(Experiment { table, cases, programs, repeats })
 }
 
 fn cases_of(
