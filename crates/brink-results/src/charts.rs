@@ -6,6 +6,7 @@
 pub mod axis;
 mod bitmap;
 mod cases;
+pub mod claims;
 mod frame;
 mod kinds;
 mod latency;

@@ -3,6 +3,7 @@
 //! Puts together what `answer` and `charts` say; the same run gives the same bytes. Must not compute figures of its own.
 //! Its script only sorts tables and shows values: without it the page is whole.
 
+mod claims;
 mod failures;
 mod machines;
 mod plots;
@@ -13,6 +14,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use crate::answer::sentences;
 use crate::charts::theme::{PAPER, variables};
 use crate::charts::{self};
+use crate::claims::Spec;
 use crate::store::RunData;
 
 const STYLE: &str = include_str!("report/style.css");
@@ -23,6 +25,16 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 
 /// The whole report of a run, also of one that is empty or not finished.
 #[must_use]
 pub fn render(run: &RunData) -> String {
+    page(run, None)
+}
+
+/// The same of a run that was made to judge claims: they come first, and their plots are the plots.
+#[must_use]
+pub fn render_claims(run: &RunData, spec: &Spec) -> String {
+    page(run, Some(spec))
+}
+
+fn page(run: &RunData, spec: Option<&Spec>) -> String {
     let title = sections::title(run);
     html! {
         (DOCTYPE)
@@ -38,8 +50,11 @@ pub fn render(run: &RunData) -> String {
             body {
                 (sections::head(run, &title))
                 main {
-                    section { @for said in sentences(run) { p.lead { (said) } } }
-                    @if !run.results.is_empty() { (body(run)) }
+                    @match spec {
+                        Some(spec) => (claims::claims(spec, run)),
+                        None => section { @for said in sentences(run) { p.lead { (said) } } },
+                    }
+                    @if !run.results.is_empty() { (body(run, spec.is_none())) }
                     (sections::reproduce(run))
                 }
                 (sections::footer(run))
@@ -51,10 +66,10 @@ pub fn render(run: &RunData) -> String {
 }
 
 /// In the order in which a reader asks: what came out, where it ended, the figures, on what, and how.
-fn body(run: &RunData) -> Markup {
+fn body(run: &RunData, with_plots: bool) -> Markup {
     html! {
         (sections::ceilings(run))
-        (plots::plots(&charts::all(run)))
+        @if with_plots { (plots::plots(&charts::all(run))) }
         (failures::failure_points(run))
         (sections::table(run))
         (sections::details(run))

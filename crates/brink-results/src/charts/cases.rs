@@ -120,7 +120,8 @@ pub(super) fn value(case: &Repeats, scale: Scale, pick: Pick) -> Option<Value> {
     Some(Value { estimate, singles, valid: is_valid(case) })
 }
 
-fn point(case: &Repeats, unit: Unit, scale: Scale, pick: Pick) -> Option<Point> {
+/// A case at its connections.
+pub(super) fn point(case: &Repeats, unit: Unit, scale: Scale, pick: Pick) -> Option<Point> {
     let value = value(case, scale, pick)?;
     let x = case.first().case.load.connections as f64;
     let words = Axis::auto("", unit);

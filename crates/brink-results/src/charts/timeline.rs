@@ -99,7 +99,7 @@ fn panel(title: &str, what: &str, unit: Unit, lines: Vec<Over>, marks: &[Mark]) 
 }
 
 /// What is known, thinned to the greatest of every few: peaks stay, at their time.
-fn thinned(samples: &[EndSample], what: impl Fn(&EndSample) -> Option<f64>) -> Vec<(f64, f64)> {
+pub(super) fn thinned(samples: &[EndSample], what: impl Fn(&EndSample) -> Option<f64>) -> Vec<(f64, f64)> {
     let known: Vec<(f64, f64)> = samples.iter().filter_map(|s| Some((s.t_s, what(s)?))).collect();
     let every = known.len().div_ceil(SAMPLES_MAX).max(1);
     known.chunks(every).filter_map(|few| few.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1))).collect()

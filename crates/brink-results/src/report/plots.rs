@@ -29,7 +29,7 @@ pub(super) fn plots(charts: &Charts) -> Markup {
     }
 }
 
-fn framed(figure: &Figure, with_title: bool) -> Markup {
+pub(super) fn framed(figure: &Figure, with_title: bool) -> Markup {
     html! {
         figure {
             @if with_title { h3 { (figure.title) } }

@@ -236,7 +236,7 @@ fn conclude(out: &Path, before: Spec) -> Result<(Spec, Vec<JudgedClaim>), Failur
     let judged = judge(&before, &run, &programs);
     let spec = Spec { judged: judged.clone(), ..before };
     store::write_claims(out, &spec).map_err(|error| failed(&error))?;
-    store::write_report(out, &report::render(&run)).map_err(|error| failed(&error))?;
+    store::write_report(out, &report::render_claims(&run, &spec)).map_err(|error| failed(&error))?;
     Ok((spec, judged))
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use brink_results::charts::{self, Charts, Figure};
+use brink_results::claims::{self, Spec};
 use brink_results::{report, store};
 
 use crate::cli::{ReportArgs, ReportFormat};
@@ -21,9 +22,17 @@ pub fn run(args: &ReportArgs) -> Result<(), Failure> {
     }
     let page = args.out.clone().unwrap_or_else(|| args.folder.join("report.html"));
     let run = store::read_run(&args.folder).map_err(|error| Failure::usage(error.to_string()))?;
-    write(&page, report::render(&run).as_bytes())?;
+    let claims = store::read_claims(&args.folder).map_err(|error| Failure::usage(error.to_string()))?;
+    // Judged anew, so that an old run is judged by the rules as they are read today.
+    let claims = claims.map(|(spec, programs)| {
+        let judged = claims::judge(&spec, &run, &programs);
+        Spec { judged, ..spec }
+    });
+    let html = claims.as_ref().map_or_else(|| report::render(&run), |spec| report::render_claims(&run, spec));
+    write(&page, html.as_bytes())?;
     if args.svg.is_some() || args.png.is_some() {
-        let charts = charts::all(&run);
+        let of_claims = claims.as_ref().map(|spec| charts::claims::all(spec, &run));
+        let charts = of_claims.unwrap_or_else(|| charts::all(&run));
         if let Some(folder) = &args.svg {
             each(&charts, folder, ("--svg", "svg"), |figure| Ok(figure.standalone().into_bytes()))?;
         }

@@ -1,0 +1,72 @@
+//! Claims in the report: a table of verdicts, then each claim with its figures, its plot, its checks and what would
+//! change it.
+//!
+//! Lays out what was judged. Must not judge.
+
+use maud::{Markup, html};
+
+use super::plots::framed;
+use crate::charts;
+use crate::claims::check::CheckOutcome;
+use crate::claims::text::summary;
+use crate::claims::{ClaimSpec, JudgedClaim, Spec};
+use crate::store::RunData;
+
+pub(super) fn claims(spec: &Spec, run: &RunData) -> Markup {
+    let find = |claim: &ClaimSpec| spec.judged.iter().find(|judged| judged.id == claim.id);
+    let pairs: Vec<(&ClaimSpec, &JudgedClaim)> =
+        spec.claims.iter().filter_map(|claim| Some((claim, find(claim)?))).collect();
+    html! {
+        section {
+            p.lead { (summary(&spec.judged)) "." @if spec.quick { " Measured with --quick: fewer cases, shorter windows." } }
+            h2 { "Claims" }
+            div.box { table {
+                thead { tr { th.k { "id" } th.k { "claim" } th.k { "verdict" } th.k { "measured here" } } }
+                tbody { @for (claim, judged) in &pairs {
+                    tr {
+                        td.k { a href={ "#claim-" (claim.id) } { (claim.id) } }
+                        td.t { (claim.says) }
+                        td.k { strong { (judged.verdict.word()) } }
+                        td.t { (judged.sentence) @if !judged.on.is_empty() { br; (judged.on) } }
+                    }
+                } }
+            } }
+        }
+        @for (claim, judged) in &pairs { (one(claim, judged, run)) }
+    }
+}
+
+fn one(claim: &ClaimSpec, judged: &JudgedClaim, run: &RunData) -> Markup {
+    html! {
+        section id={ "claim-" (claim.id) } {
+            h2 { (claim.id) ": " (judged.verdict.word()) }
+            p.lead { (claim.says) }
+            p { (judged.sentence) }
+            @if !judged.on.is_empty() { p { (judged.on) } }
+            @if let Some(figure) = charts::claims::figure(claim, judged, run) { (framed(&figure, false)) }
+            div.box { table {
+                thead { tr { th.k { "figure" } th.k { "measured here" } th.k { "claimed" } th.k { "how it is reckoned" } } }
+                tbody { @for value in &judged.values {
+                    tr {
+                        td.k { (value.name) }
+                        td.t { (value.words) }
+                        td.k { (value.claimed.as_deref().unwrap_or_default()) }
+                        td.t { code { (value.expression) } }
+                    }
+                } }
+            } }
+            div.box { table {
+                thead { tr { th.k { "rule" } th.k { "of" } th.k { "outcome" } th.k { "in figures" } } }
+                tbody { @for check in &judged.checks {
+                    tr.bad[check.outcome == CheckOutcome::Unmeasured] {
+                        td.t { code { (check.rule) } }
+                        td.t { (check.of) }
+                        td.k { (check.outcome.word()) }
+                        td.t { (check.words) }
+                    }
+                } }
+            } }
+            p.sub { "Source: " (claim.source) ". What would change the verdict: " (claim.would_change) "." }
+        }
+    }
+}
