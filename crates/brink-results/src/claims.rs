@@ -7,6 +7,7 @@ mod crossover;
 pub mod dimension;
 mod evidence;
 pub mod expression;
+pub mod guide;
 pub mod program;
 pub mod text;
 pub mod value;
@@ -51,6 +52,20 @@ pub struct Spec {
     /// What came out; empty until it was judged.
     #[serde(default)]
     pub judged: Vec<JudgedClaim>,
+    /// The answers of the guide; empty until it was judged.
+    #[serde(default)]
+    pub advice: Vec<guide::Advice>,
+}
+
+impl Spec {
+    /// With its verdicts and the answers of its guide, by what a run folder holds.
+    #[must_use]
+    pub fn judged_by(self, run: &RunData, programs: &[ProgramResult]) -> Self {
+        let judged = judge(&self, run, programs);
+        let questions = self.guide.iter().flat_map(|guide| &guide.questions);
+        let advice = questions.map(|question| guide::advise(&self, run, *question)).collect();
+        Self { judged, advice, ..self }
+    }
 }
 
 /// An experiment: cases, programs, and what counts as measured.
@@ -144,6 +159,9 @@ pub struct GuideSpec {
     pub experiments: Vec<String>,
     /// Labels of targets that stand a library that blocks.
     pub blocking: Vec<String>,
+    /// Workloads that the guide answers for.
+    #[serde(default)]
+    pub questions: Vec<guide::Question>,
 }
 
 /// What became of a claim.

@@ -12,6 +12,7 @@ use toml::Spanned;
 
 use brink_results::claims::check::{self, Check};
 use brink_results::claims::dimension::Dimension;
+use brink_results::claims::guide::Question;
 use brink_results::claims::{ClaimSpec, GuideSpec, NamedExpression, PlotSpec, expression, names_in};
 use brink_results::measures::Measure;
 use brink_results::schema::Verdict;
@@ -19,7 +20,7 @@ use brink_results::schema::Verdict;
 use crate::exit::Failure;
 use crate::sweep_file::{
     Count, FileError, LoadTable, Repeats, StepTable, SweepFile, TargetTable, Time, TimeAboveZero, Typed,
-    contradiction, explain, incomplete,
+    Wait, Work, contradiction, explain, incomplete,
 };
 
 /// A whole file.
@@ -151,6 +152,20 @@ struct GuideTable {
     experiments: Vec<String>,
     #[serde(default)]
     blocking: Vec<String>,
+    #[serde(default)]
+    question: Vec<QuestionTable>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct QuestionTable {
+    connections: Typed<Count>,
+    #[serde(default)]
+    delay: Option<Typed<Wait>>,
+    #[serde(default)]
+    work: Option<Typed<Work>>,
+    #[serde(default)]
+    blocking: bool,
 }
 
 /// How long a program may take where nothing is named.
@@ -164,6 +179,16 @@ pub fn read(path: &Path) -> Result<ClaimsFile, Failure> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::usage(format!("{}: cannot be read: {error}", path.display())))?;
     parse(&text).map_err(|error| Failure::usage(error.at(path)))
+}
+
+/// Whether a file has experiments, as no sweep file has.
+///
+/// # Errors
+/// A usage failure for a file that cannot be read.
+pub fn is_one(path: &Path) -> Result<bool, Failure> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::usage(format!("{}: cannot be read: {error}", path.display())))?;
+    Ok(text.parse::<toml::Table>().is_ok_and(|table| table.contains_key("experiment")))
 }
 
 fn parse(text: &str) -> Result<ClaimsFile, FileError> {
@@ -262,7 +287,18 @@ impl ClaimsFile {
 
     /// What the guide is made of.
     pub fn guide(&self) -> Option<GuideSpec> {
-        let of = |guide: GuideTable| GuideSpec { experiments: guide.experiments, blocking: guide.blocking };
+        let question = |table: &QuestionTable| Question {
+            connections: table.connections.0,
+            delay_ns: table.delay.as_ref().map_or(0, |delay| delay.0.as_nanos() as u64),
+            work_ns: table.work.as_ref().map_or(0, |work| u64::from(work.0) * 1_000),
+            blocking: table.blocking,
+            memory_bytes: None,
+        };
+        let of = |guide: GuideTable| GuideSpec {
+            questions: guide.question.iter().map(question).collect(),
+            experiments: guide.experiments,
+            blocking: guide.blocking,
+        };
         self.guide.clone().map(of)
     }
 }

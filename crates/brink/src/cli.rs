@@ -42,7 +42,7 @@ pub enum Command {
     Ceiling(Box<CeilingArgs>),
     /// Run every case of a sweep file, print the answer, write the report
     Sweep(SweepArgs),
-    /// Print the cases of a sweep file, fully resolved, without running them
+    /// Print the cases of a sweep file or a claims file, fully resolved, without running them
     Plan(PlanArgs),
     /// Draw the report of a results folder again
     Report(ReportArgs),
@@ -50,6 +50,8 @@ pub enum Command {
     Compare(CompareArgs),
     /// Put claims to the test: run the experiments of a claims file, and judge each claim by its rules
     Claims(ClaimsArgs),
+    /// Which model for a workload, from what `brink claims` measured on this machine
+    Advise(AdviseArgs),
     /// Show the limits of this machine and of a target; with --connections what a plan needs of each
     Limits(LimitsArgs),
     /// Print the JSON Schema of what brink writes
@@ -395,6 +397,32 @@ pub struct ClaimsArgs {
     pub format: Format,
 }
 
+/// `brink advise`
+#[derive(Debug, Args)]
+pub struct AdviseArgs {
+    /// Connections, each of which asks again as soon as it has its reply
+    #[arg(short, long, value_name = "N", value_parser = count_above_zero)]
+    pub connections: u64,
+    /// What each request waits for: a database, another service [default: 0s]
+    #[arg(long, value_name = "TIME", default_value = "0s", hide_default_value = true, value_parser = wait)]
+    pub delay: Duration,
+    /// CPU work of each request [default: 0us]
+    #[arg(long, value_name = "TIME", default_value = "0us", hide_default_value = true, value_parser = work_us)]
+    pub work: u32,
+    /// The wait is in a library that blocks its thread
+    #[arg(long)]
+    pub blocking: bool,
+    /// What the server may take of memory [default: no bound]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub memory: Option<u64>,
+    /// Folder of a run of `brink claims` [default: the last one under results/]
+    #[arg(long, value_name = "DIR")]
+    pub from: Option<PathBuf>,
+    /// What to print on stdout
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
 /// `brink compare`
 #[derive(Debug, Args)]
 pub struct CompareArgs {
@@ -441,8 +469,11 @@ pub enum CompareFormat {
 /// `brink plan`
 #[derive(Debug, Args)]
 pub struct PlanArgs {
-    /// The sweep file
+    /// The sweep file, or a claims file
     pub file: PathBuf,
+    /// Of a claims file: what --quick would run
+    #[arg(long)]
+    pub quick: bool,
     /// What to print on stdout: text, or json with every resolved field
     #[arg(long, value_enum, default_value_t = Format::Json)]
     pub format: Format,

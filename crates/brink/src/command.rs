@@ -1,5 +1,6 @@
 //! The subcommands, one file each.
 
+pub mod advise;
 pub mod ceiling;
 pub mod claims;
 pub mod compare;

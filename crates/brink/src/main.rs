@@ -51,6 +51,7 @@ fn main() -> ExitCode {
         Command::Ceiling(args) => command::ceiling::run(&args),
         Command::Sweep(args) => command::sweep::run(&args),
         Command::Claims(args) => command::claims::run(&args),
+        Command::Advise(args) => command::advise::run(&args),
         Command::Plan(args) => command::plan::run(&args),
         Command::Report(args) => command::report::run(&args),
         Command::Compare(args) => command::compare::run(&args),

@@ -1,6 +1,7 @@
 //! Judged claims for a terminal: a table of verdicts, then each claim with its figures and checks.
 
 use super::check::CheckOutcome;
+use super::guide::Advice;
 use super::{ClaimSpec, JudgedClaim, Spec};
 
 /// Width of a line.
@@ -8,7 +9,8 @@ const COLUMNS: usize = 100;
 
 /// All of it.
 #[must_use]
-pub fn text(spec: &Spec, judged: &[JudgedClaim]) -> String {
+pub fn text(spec: &Spec) -> String {
+    let judged = &spec.judged;
     let mut lines = Vec::new();
     let pairs: Vec<(&ClaimSpec, &JudgedClaim)> = spec
         .claims
@@ -30,6 +32,13 @@ pub fn text(spec: &Spec, judged: &[JudgedClaim]) -> String {
         lines.push(String::new());
     }
     lines.push(summary(judged));
+    if !spec.advice.is_empty() {
+        lines.extend([String::new(), "Which model for which workload, by what was measured here:".to_owned()]);
+        for advice in &spec.advice {
+            lines.push(String::new());
+            lines.extend(hanging("  ", &format!("{}: {}", advice.question.words(), taken(advice))));
+        }
+    }
     lines.join("\n") + "\n"
 }
 
@@ -46,6 +55,50 @@ pub fn summary(judged: &[JudgedClaim]) -> String {
         .map(|(count, word)| format!("{count} {word}"))
         .collect();
     format!("{} claims: {}", judged.len(), parts.join(", "))
+}
+
+/// What to take, with its figures, and why.
+#[must_use]
+pub fn taken(advice: &Advice) -> String {
+    let Some(take) = &advice.take else { return advice.why.clone() };
+    let Some(candidate) = advice.candidates.iter().find(|candidate| candidate.label == *take) else {
+        return take.clone();
+    };
+    let [p99, memory, _, ceiling] = candidate.cells();
+    format!("{take}. {}. p99 {p99}; memory {memory}; ceiling {ceiling}", advice.why)
+}
+
+/// The answer of `brink advise`.
+#[must_use]
+pub fn advice(advice: &Advice, from: &str) -> String {
+    let mut lines = hanging("", &format!("{}:", advice.question.words()));
+    let take = advice.take.as_deref().unwrap_or("none");
+    lines.extend(hanging("take      ", &format!("{take}: {}", advice.why)));
+    for candidate in &advice.candidates {
+        let [p99, memory, per_s, ceiling] = candidate.cells();
+        lines.push(String::new());
+        let head = match &candidate.excluded {
+            Some(why) => format!("{}: out of the question: {why}", candidate.label),
+            None => candidate.label.clone(),
+        };
+        lines.extend(hanging("", &head));
+        for (name, words) in
+            [("p99", p99), ("memory", memory), ("requests/s", format!("at most {per_s}")), ("ceiling", ceiling)]
+        {
+            lines.extend(hanging(&format!("  {name:<12}"), &words));
+        }
+        lines.extend(hanging(&format!("  {:<12}", "stands on"), &candidate.cases().join(", ")));
+    }
+    lines.push(String::new());
+    lines.extend(hanging(
+        "",
+        &format!(
+            "From {from}. Each connection asks again as soon as it has its reply; requests/s is what the CPU time of the \
+             target allows, as reckoned from the case nearest to the question; ceiling: connections that were held, and \
+             the limit that ended it."
+        ),
+    ));
+    lines.join("\n") + "\n"
 }
 
 /// Text broken into lines, the first behind `head` and the others below it.

@@ -8,6 +8,7 @@ use maud::{Markup, html};
 use super::plots::framed;
 use crate::charts;
 use crate::claims::check::CheckOutcome;
+use crate::claims::guide::Candidate;
 use crate::claims::text::summary;
 use crate::claims::{ClaimSpec, JudgedClaim, Spec};
 use crate::store::RunData;
@@ -32,7 +33,30 @@ pub(super) fn claims(spec: &Spec, run: &RunData) -> Markup {
                 } }
             } }
         }
+        @if !spec.advice.is_empty() { (guide(spec)) }
         @for (claim, judged) in &pairs { (one(claim, judged, run)) }
+    }
+}
+
+/// Which model for which workload.
+fn guide(spec: &Spec) -> Markup {
+    html! {
+        section {
+            h2 { "Which model, on this machine" }
+            p.sub { "Each connection asks again as soon as it has its reply. From the cases of this run; `brink advise` answers other questions from them." }
+            div.box { table {
+                thead { tr { th.k { "workload" } th.k { "take" } th.k { "p99" } th.k { "memory" } th.k { "ceiling" } th.k { "why" } } }
+                tbody { @for advice in &spec.advice {
+                    @let found = advice.candidates.iter().find(|candidate| Some(&candidate.label) == advice.take.as_ref());
+                    @let [p99, memory, _, ceiling] = found.map(Candidate::cells).unwrap_or_default();
+                    tr {
+                        td.t { (advice.question.words()) }
+                        td.k { strong { (advice.take.as_deref().unwrap_or("none")) } }
+                        td.t { (p99) } td.t { (memory) } td.t { (ceiling) } td.t { (advice.why) }
+                    }
+                } }
+            } }
+        }
     }
 }
 

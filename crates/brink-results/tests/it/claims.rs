@@ -69,6 +69,7 @@ fn spec(values: &[(&str, &str)], rules: &[&str]) -> Spec {
         }],
         guide: None,
         judged: Vec::new(),
+        advice: Vec::new(),
     }
 }
 
@@ -187,7 +188,7 @@ fn the_text_has_every_claim_its_figures_and_what_it_depends_on() {
     let spec = spec(&[("a", "makespan_ns of py.a")], &["a <= 1s", "a <= 1ms"]);
     let run = RunData { dir: "x".into(), plan: None, results: Vec::new(), unreadable: Vec::new() };
     let programs: Vec<ProgramResult> = (1..=3).map(|repeat| program("py.a", repeat, 100.0)).collect();
-    let said = text::text(&spec, &judge(&spec, &run, &programs));
+    let said = text::text(&spec.judged_by(&run, &programs));
     assert!(said.starts_with("X1  depends    one is twice the other\n"), "{said}");
     assert!(said.contains("It was 100 ms.\n") && said.contains("fails: on a <= 1ms"), "{said}");
     assert!(said.ends_with("1 claims: 1 depend\n"), "{said}");

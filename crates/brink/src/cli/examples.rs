@@ -82,6 +82,26 @@ const EXAMPLES: &[Example] = &[
         "brink sweep configs/smoke.toml --out my-smoke --format csv > my-smoke.csv",
         "In a folder of your own, and as a table",
     ),
+    example(
+        "claims",
+        "brink claims configs/my-claim.toml",
+        "Run what a claim needs, and judge it; results and report in results/<date>-my-claim",
+    ),
+    example(
+        "claims",
+        "brink claims configs/my-claim.toml --quick --out mine --format json > mine.json",
+        "As few runs as the file says, and the verdicts for a script",
+    ),
+    example(
+        "advise",
+        "brink advise --connections 1k --delay 10ms",
+        "Which model, by the last run of brink claims under results/",
+    ),
+    example(
+        "advise",
+        "brink advise -c 5k --delay 50ms --blocking --memory 2GiB",
+        "The same where the wait blocks its thread, within so much memory",
+    ),
     example("plan", "brink plan configs/quick.toml --format text", "One line for each case"),
     example("plan", "brink plan configs/quick.toml > plan.json", "Every field, resolved"),
     example("report", "brink report my-sweep --svg plots", "Draw the page again, and each plot as a file"),

@@ -13,9 +13,9 @@ const WIDTH: usize = 100;
 
 /// Commands, in the groups they are listed in.
 const GROUPS: &[(&str, &[&str])] = &[
-    ("Measure", &["load", "ceiling", "sweep", "target"]),
+    ("Measure", &["load", "ceiling", "sweep", "claims", "target"]),
     ("Before a run", &["plan", "limits"]),
-    ("After a run", &["report", "compare"]),
+    ("After a run", &["report", "compare", "advise"]),
     ("For scripts and shells", &["schema", "completions", "man", "help"]),
 ];
 
@@ -159,18 +159,19 @@ const ONLY_IN_LONG_HELP: &[(&[&str], &[&str])] = &[
 
 /// What a value is, where its type does not say.
 const HINTS: &[(&[&str], &str, ValueHint)] = &[
-    (&["load", "ceiling", "sweep"], "out", ValueHint::DirPath),
+    (&["load", "ceiling", "sweep", "claims"], "out", ValueHint::DirPath),
     (&["report"], "out", ValueHint::FilePath),
     (&["report"], "folder", ValueHint::DirPath),
     (&["report"], "svg", ValueHint::DirPath),
     (&["report"], "png", ValueHint::DirPath),
     (&["load", "sweep", "report"], "hdr_log", ValueHint::FilePath),
-    (&["load", "ceiling", "sweep"], "ndjson", ValueHint::FilePath),
-    (&["sweep"], "resume", ValueHint::DirPath),
+    (&["load", "ceiling", "sweep", "claims"], "ndjson", ValueHint::FilePath),
+    (&["sweep", "claims"], "resume", ValueHint::DirPath),
+    (&["advise"], "from", ValueHint::DirPath),
     (&["sweep", "compare"], "gate", ValueHint::FilePath),
     (&["compare"], "baseline", ValueHint::AnyPath),
     (&["compare"], "candidate", ValueHint::AnyPath),
-    (&["sweep", "plan"], "file", ValueHint::FilePath),
+    (&["sweep", "plan", "claims"], "file", ValueHint::FilePath),
     (&["limits"], "measured", ValueHint::DirPath),
     (&["man"], "dir", ValueHint::DirPath),
     (&["load", "ceiling"], "url", ValueHint::Url),

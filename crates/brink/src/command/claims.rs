@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use brink_results::case::Case;
 use brink_results::claims::program::{PROGRAM_SCHEMA, ProgramResult, WALL};
-use brink_results::claims::{ClaimVerdict, JudgedClaim, ProgramSpec, Spec, judge, text};
-use brink_results::schema::{PLAN_SCHEMA, Plan};
+use brink_results::claims::{ClaimVerdict, ProgramSpec, Spec, text};
+use brink_results::schema::Plan;
 use brink_results::{report, store};
 use brink_wire::value::format_count;
 
 use crate::audience::Audience;
 use crate::batch::{self, Batch};
 use crate::case_process::CaseRunner;
-use crate::claims_file;
+use crate::claims_file::{self, ClaimsFile};
 use crate::cli::{ClaimsArgs, Format, ResultFormat};
 use crate::command;
 use crate::exit::{Code, Failure};
@@ -62,7 +62,7 @@ pub fn run(args: &ClaimsArgs) -> Result<(), Failure> {
         }
     }
     batch.audience.finish();
-    let (spec, judged) = conclude(&out, begun.spec)?;
+    let spec = conclude(&out, begun.spec)?;
     print(args, &spec)?;
     stderr::say(&format!("brink: results and report.html are in {}", out.display()));
     if let Some(code) = runner.caught().code() {
@@ -72,7 +72,7 @@ pub fn run(args: &ClaimsArgs) -> Result<(), Failure> {
         ));
         return Err(Failure::said(code));
     }
-    match judged.iter().any(|claim| claim.verdict == ClaimVerdict::Undecided) {
+    match spec.judged.iter().any(|claim| claim.verdict == ClaimVerdict::Undecided) {
         true => Err(Failure::said(Code::Invalid)),
         false => Ok(()),
     }
@@ -94,30 +94,29 @@ fn begin(args: &ClaimsArgs) -> Result<Begun, Failure> {
         return Err(Failure::usage("a claims file is needed, or --resume DIR"));
     };
     let file = claims_file::read(path)?;
-    let machine = command::machine()?;
-    let in_file = |failure: Failure| Failure { line: format!("{}: {failure}", path.display()), ..failure };
-    let (cases, spec) = plan::claims(&file, args.quick, &machine).map_err(in_file)?;
-    for case in &cases {
-        command::check_cpus("[load] cpus", case.load.cpus.as_deref(), &machine.cpus_allowed)
-            .and_then(|()| {
-                command::check_cpus("[[target]] cpus", case.target.cpus.as_deref(), &machine.cpus_allowed)
-            })
-            .map_err(in_file)?;
-    }
-    let plan = Plan {
-        schema: PLAN_SCHEMA.to_owned(),
-        name: file.name.clone(),
-        seed: file.seed,
-        brink_version: env!("CARGO_PKG_VERSION").to_owned(),
-        command: command::line(),
-        created: command::now(),
-        resumed: Vec::new(),
-        cases,
-    };
+    let (plan, spec) = make(&file, args.quick, command::line(), command::now())
+        .map_err(|failure| Failure { line: format!("{}: {failure}", path.display()), ..failure })?;
     let folder = RunFolder::claim(args.out.as_deref(), &plan)?;
     store::write_claims(folder.path(), &spec).map_err(|error| Failure::failed(error.to_string()))?;
     let left = (1..).zip(plan.cases.iter().cloned()).collect();
     Ok(Begun { folder, plan, spec, left, programs: Vec::new() })
+}
+
+/// The plan of a claims file on this machine, and what is claimed.
+///
+/// # Errors
+/// A usage failure when values make no sense together.
+pub fn make(
+    file: &ClaimsFile,
+    quick: bool,
+    command_line: Vec<String>,
+    created: String,
+) -> Result<(Plan, Spec), Failure> {
+    let machine = command::machine()?;
+    let (cases, spec) = plan::claims(file, quick, &machine)?;
+    let plan =
+        command::plan::of_cases((&file.name, file.seed), cases, &machine, (command_line, created))?;
+    Ok((plan, spec))
 }
 
 fn go_on(folder: &Path) -> Result<Begun, Failure> {
@@ -229,20 +228,19 @@ fn is_on_path(name: &str) -> bool {
 }
 
 /// Judges the folder as it is, and writes what came out and the report.
-fn conclude(out: &Path, before: Spec) -> Result<(Spec, Vec<JudgedClaim>), Failure> {
+fn conclude(out: &Path, before: Spec) -> Result<Spec, Failure> {
     let failed = |error: &dyn std::fmt::Display| Failure::failed(error.to_string());
     let run = store::read_run(out).map_err(|error| failed(&error))?;
     let programs = store::read_claims(out).map_err(|error| failed(&error))?.map_or(Vec::new(), |read| read.1);
-    let judged = judge(&before, &run, &programs);
-    let spec = Spec { judged: judged.clone(), ..before };
+    let spec = before.judged_by(&run, &programs);
     store::write_claims(out, &spec).map_err(|error| failed(&error))?;
     store::write_report(out, &report::render_claims(&run, &spec)).map_err(|error| failed(&error))?;
-    Ok((spec, judged))
+    Ok(spec)
 }
 
 fn print(args: &ClaimsArgs, spec: &Spec) -> Result<(), Failure> {
     match args.format {
-        Format::Text => command::print_words(&args.follow, &text::text(spec, &spec.judged)),
+        Format::Text => command::print_words(&args.follow, &text::text(spec)),
         Format::Json => {
             let json = serde_json::to_string(spec).map_err(|error| Failure::failed(error.to_string()))?;
             command::print(&format!("{json}\n"))

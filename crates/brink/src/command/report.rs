@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use brink_results::charts::{self, Charts, Figure};
-use brink_results::claims::{self, Spec};
 use brink_results::{report, store};
 
 use crate::cli::{ReportArgs, ReportFormat};
@@ -24,10 +23,7 @@ pub fn run(args: &ReportArgs) -> Result<(), Failure> {
     let run = store::read_run(&args.folder).map_err(|error| Failure::usage(error.to_string()))?;
     let claims = store::read_claims(&args.folder).map_err(|error| Failure::usage(error.to_string()))?;
     // Judged anew, so that an old run is judged by the rules as they are read today.
-    let claims = claims.map(|(spec, programs)| {
-        let judged = claims::judge(&spec, &run, &programs);
-        Spec { judged, ..spec }
-    });
+    let claims = claims.map(|(spec, programs)| spec.judged_by(&run, &programs));
     let html = claims.as_ref().map_or_else(|| report::render(&run), |spec| report::render_claims(&run, spec));
     write(&page, html.as_bytes())?;
     if args.svg.is_some() || args.png.is_some() {

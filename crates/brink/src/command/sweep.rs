@@ -100,6 +100,12 @@ fn begin(args: &SweepArgs) -> Result<Begun, Failure> {
 
 /// Takes up a sweep that was stopped, and says what differs from when it began.
 fn go_on(folder: &Path) -> Result<Begun, Failure> {
+    if folder.join(store::CLAIMS_FILE).exists() {
+        let folder = folder.display();
+        return Err(Failure::usage(format!(
+            "--resume: {folder} is a run of `brink claims`: go on with brink claims --resume {folder}"
+        )));
+    }
     let stopped = Stopped::open(folder)?;
     let left = stopped.left();
     stderr::say(&format!(

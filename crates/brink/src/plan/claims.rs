@@ -58,6 +58,7 @@ pub fn claims(file: &ClaimsFile, quick: bool, machine: &Machine) -> Result<(Vec<
         claims: file.claims()?,
         guide: file.guide(),
         judged: Vec::new(),
+        advice: Vec::new(),
     };
     for claim in &spec.claims {
         check_asked(claim, &spec, &cases)

@@ -52,6 +52,12 @@ fn folder() -> tempfile::TempDir {
     }
     std::fs::create_dir(dir.path().join("bin")).unwrap();
     symlink(env!("CARGO_BIN_EXE_brink"), dir.path().join("bin/brink")).unwrap();
+    std::fs::create_dir(dir.path().join("results")).unwrap();
+    for entry in std::fs::read_dir(root().join("results")).unwrap().map(Result::unwrap) {
+        if entry.path().join("claims.json").exists() {
+            symlink(entry.path(), dir.path().join("results").join(entry.file_name())).unwrap();
+        }
+    }
     let sweep = dir.path().join("my-sweep");
     std::fs::create_dir(&sweep).unwrap();
     let samples = root().join("crates/brink-results/tests/samples/1-0d8f0af");
@@ -89,7 +95,7 @@ fn missing(line: &str) -> Option<&'static str> {
 fn codes(line: &str) -> &'static [i32] {
     match line.split_whitespace().nth(1) {
         // Too busy for the figures to be believed.
-        Some("load" | "sweep") => &[0, 5],
+        Some("load" | "sweep" | "claims") => &[0, 5],
         // The sweep in my-sweep was cut short.
         Some("compare") => &[0, 5],
         // A limit of this machine is too low for the plan.

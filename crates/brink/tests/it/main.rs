@@ -6,6 +6,7 @@
 mod bad_input;
 mod by_hand;
 mod ceiling;
+mod claims;
 mod compare;
 mod configs;
 mod examples;

@@ -1,0 +1,181 @@
+//! `brink claims` and `brink advise` through the real binary: verdicts, folders, what goes on after a stop, and what is
+//! wrong said in one line.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::program::{root, run, stdout};
+
+/// One experiment of two models, a program beside it, and rules that hold, fail and cannot be decided.
+const FILE: &str = r#"
+name = "small"
+[quick]
+repeats = 1
+[[experiment]]
+name = "loop"
+repeats = 2
+[[experiment.target]]
+model = "threads"
+[[experiment.target]]
+model = "tokio"
+[experiment.load]
+connections = [5, 20]
+delay = "5ms"
+warmup = "0s"
+duration = "300ms"
+[[experiment.program]]
+label = "said"
+command = "sh -c 'echo {\"makespan_ns\": 2500000, \"shell\": \"sh\"}'"
+[[experiment.program]]
+label = "served"
+command = "sh -c 'echo {url} {address} >&2; exit 3'"
+serve = { model = "hyper" }
+[[experiment.program]]
+label = "absent"
+command = "no-such-program-at-all"
+needs = "no-such-program-at-all"
+[[claim]]
+id = "C1"
+says = "all connections open"
+source = "a test"
+shows = "{opened} opened; the program said {said}."
+would_change = "nothing"
+[claim.value]
+opened = "opened of loop.tokio-c20"
+said = "makespan_ns of loop.said"
+[[claim.check]]
+of = "connections"
+rule = "opened >= 20"
+[[claim.check]]
+of = "a second"
+rule = "said >= 1s"
+[[claim]]
+id = "C2"
+says = "what is not there decides nothing"
+source = "a test"
+shows = "{absent} {served}"
+would_change = "nothing"
+[claim.value]
+absent = "wall_ns of loop.absent"
+served = "wall_ns of loop.served"
+[[claim.check]]
+of = "the absent one"
+rule = "absent <= 1s"
+[[claim.check]]
+of = "the one that fails"
+rule = "served <= 1s"
+[guide]
+experiments = ["loop"]
+blocking = ["threads"]
+[[guide.question]]
+connections = 10
+delay = "5ms"
+"#;
+
+fn written(dir: &Path, text: &str) -> String {
+    let path = dir.join("claims.toml");
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+#[test]
+fn a_claims_file_is_run_judged_and_asked_for_advice() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, out) = (written(dir.path(), FILE), dir.path().join("run"));
+    let folder = out.to_str().unwrap();
+    // C2 cannot be decided: 5.
+    let said = stdout(&["claims", &file, "--out", folder, "-q"], 5);
+    assert!(said.contains("C1  depends    all connections open"), "{said}");
+    assert!(said.contains("20 opened; the program said 2.50 ms."), "{said}");
+    assert!(said.contains("holds: connections; fails: a second"), "{said}");
+    assert!(said.contains("loop.absent: no-such-program-at-all is not there"), "{said}");
+    assert!(said.contains("loop.served: exit status: 3: http://127.0.0.1:"), "{said}");
+    assert!(said.contains("2 claims: 1 depend, 1 undecided"), "{said}");
+    let claims = json(&out.join("claims.json"));
+    assert_eq!(claims["schema"], "brink.claims/1");
+    assert_eq!(claims["judged"][0]["verdict"], "depends");
+    assert_eq!(claims["advice"][0]["question"]["connections"], 10);
+    let program = json(&out.join("programs/001-loop.said-r1.json"));
+    assert_eq!((&program["facts"]["shell"], &program["measures"]["makespan_ns"]), (&"sh".into(), &2.5e6.into()));
+    let cases = std::fs::read_dir(&out).unwrap().filter(|entry| {
+        entry.as_ref().unwrap().file_name().to_str().unwrap().starts_with(|c: char| c.is_ascii_digit())
+    });
+    assert_eq!(cases.count(), 8, "two models, two counts, twice");
+    let report = std::fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(report.contains("id=\"claim-C1\"") && report.contains("Which model, on this machine"));
+    // Nothing is left to be run, and what failed is not run again; what was absent may be there now.
+    let again = run(&["claims", "--resume", folder, "-q"]);
+    assert_eq!(again.status.code(), Some(5));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("8 of 8 cases have their result already"));
+    // Between two counts, of a wait that was measured.
+    let advice: Value = serde_json::from_str(&stdout(
+        &["advise", "-c", "10", "--delay", "5ms", "--from", folder, "--format", "json"],
+        0,
+    ))
+    .unwrap();
+    assert_eq!(advice["candidates"].as_array().unwrap().len(), 2);
+    assert_eq!(advice["candidates"][0]["p99_ns"]["how"], "interpolated");
+    let far = stdout(&["advise", "-c", "10k", "--delay", "5ms", "--blocking", "--from", folder], 0);
+    assert!(far.contains("take      threads") && far.contains("extrapolated"), "{far}");
+    assert!(far.contains("tokio: out of the question: a wait that blocks"), "{far}");
+    // The report is judged anew from the files alone.
+    stdout(&["report", folder, "--svg", dir.path().join("plots").to_str().unwrap()], 0);
+}
+
+#[test]
+fn quick_runs_less_and_cases_keep_their_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let quick = FILE.replace("repeats = 2\n", "repeats = 2\nquick = { connections = [5], targets = [\"tokio\"] }\n");
+    let file = written(dir.path(), &quick);
+    let names = |flags: &[&str]| -> Vec<String> {
+        let plan: Value = serde_json::from_str(&stdout(&[&["plan", &file], flags].concat(), 0)).unwrap();
+        let name = |case: &Value| case["name"].as_str().unwrap().to_owned();
+        plan["cases"].as_array().unwrap().iter().map(name).collect()
+    };
+    assert_eq!(names(&["--quick"]), ["loop.tokio-c5-r1"]);
+    assert!(names(&[]).contains(&"loop.tokio-c5-r1".to_owned()));
+    assert_eq!(names(&[]).len(), 8);
+}
+
+#[test]
+fn what_is_wrong_in_a_claims_file_is_said_in_one_line() {
+    let dir = tempfile::tempdir().unwrap();
+    for (from, to, words) in [
+        ("rule = \"opened >= 20\"", "rule = \"opened = 20\"", "claims.toml:28: [[claim]] `C1`: check `opened = 20`: "),
+        ("rule = \"said >= 1s\"", "rule = \"said >= 1KiB\"", "a time, right of it a size"),
+        ("opened of loop.tokio-c20", "opened of loop.tokio-c21", "`loop.tokio-c21` is no case and no program"),
+        ("opened of loop.tokio-c20", "opend of loop.tokio-c20", "`opend` is not a measure of a case"),
+        ("{opened} opened", "{opende} opened", "there is no value `opende`"),
+        ("label = \"served\"", "label = \"a b\"", "its label: letters"),
+        ("serve = { model = \"hyper\" }", "", "{url} stands for the address of `serve`"),
+        ("model = \"tokio\"", "model = \"tokyo\"", "did you mean `tokio`"),
+        ("name = \"loop\"", "nam = \"loop\"", "unknown key `nam`"),
+        ("experiments = [\"loop\"]", "experiments = [\"lop\"]", "there is no experiment `lop`"),
+        ("id = \"C2\"", "id = \"C1\"", "its id is taken"),
+        ("connections = [5, 20]", "", "no connections"),
+    ] {
+        let file = written(dir.path(), &FILE.replacen(from, to, 1));
+        let output = run(&["claims", &file, "--out", dir.path().join("none").to_str().unwrap()]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{to}: {said}");
+        assert!(said.contains(words) && said.lines().count() == 1, "{to}: {said}");
+    }
+    assert!(!dir.path().join("none").exists(), "nothing is made for a file that is wrong");
+    for (args, words) in [
+        (vec!["advise", "-c", "5", "--from", "/dev/null"], "--from: "),
+        (vec!["advise", "-c", "0"], "--connections"),
+        (vec!["claims", "--resume", "/no/such/folder"], "--resume: "),
+        (vec!["plan", "configs/quick.toml", "--quick"], "is no claims file"),
+        (vec!["advise", "-c", "5", "--from", "results/2026-11-21-quick"], "is not the folder of `brink claims`"),
+    ] {
+        let output = crate::program::brink().args(&args).current_dir(root()).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
+        assert!(said.contains(words) && said.lines().count() == 1, "{args:?}: {said}");
+    }
+}
