@@ -9,12 +9,14 @@ requests-sequential    one after another, requests.get
 requests-threads       a threading.Thread for each, requests.get
 aiohttp                a task for each, one aiohttp.ClientSession without its bound of 100 connections
 
-The first four read and write HTTP themselves, all in the same few lines, so that what differs is the way. With --payload it is a POST of so many bytes, and where the path is /echo the reply must be the same. makespan_ns runs from before the
-first thread or task (and the event loop) is made to the last reply; a latency from when a request's own code begins to run.
-import_ns is what the imports took that this way needs and the others do not.
+The first four read and write HTTP themselves, in the same few lines, so that what differs is the way. With --payload it is a POST of so
+many bytes, and where the path is /echo the reply must be the same. makespan_ns runs from before the first thread or task (and the event
+loop) is made to the last reply; a latency from when a request's own code begins to run. import_ns is what the imports took that
+this way needs and the others do not.
 """
 
 import argparse
+import os
 import socket
 import time
 from urllib.parse import urlsplit
@@ -265,13 +267,17 @@ def main():
     modules, package, many, fetch = WAYS[options.way]
     import_ns = import_modules(modules, package)
     raise_nofile()
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "*"  # requests would ask a proxy for it, where there is one
     try:
         request, tally = Request(options), Tally()
     except OSError as error:
         fail("--url: %s: %s" % (options.url.hostname, error.strerror))
-    begun_ns = time.perf_counter_ns()
-    many(fetch, request, tally, options)
-    makespan_ns = time.perf_counter_ns() - begun_ns
+    try:
+        begun_ns = time.perf_counter_ns()
+        many(fetch, request, tally, options)
+        makespan_ns = time.perf_counter_ns() - begun_ns
+    except (RuntimeError, MemoryError, OSError) as error:
+        fail("not all of %d requests could be begun: %s" % (options.requests, described(error)))
     measures = {"makespan_ns": makespan_ns, "requests": options.requests, "failed": len(tally.failures), "import_ns": import_ns}
     if tally.latencies_ns:
         measures.update(p50_ns=percentile(tally.latencies_ns, 0.50), p99_ns=percentile(tally.latencies_ns, 0.99))
