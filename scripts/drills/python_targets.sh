@@ -5,10 +5,11 @@
 need python3 cargo prlimit
 targets=$DRILL_ROOT/scripts/targets
 
-# Name of the file without its ending, and the flags it needs to serve all connections of a test at once.
+# Name of the file without its ending (@ and a word tell two styles of one file apart), and the flags it needs to serve all
+# connections of a test at once.
 styles=(
     "py_asyncio" "py_asyncio_blocking" "py_asyncio_executor --workers 64" "py_multiprocessing --processes 2"
-    "py_threading" "py_threadpool --workers 1500"
+    "py_multiprocessing@evenly --processes 2 --deal evenly" "py_threading" "py_threadpool --workers 1500"
 )
 
 workers_of() { python3 -c 'import json, sys; print(*json.loads(open(sys.argv[1]).readline())["workers"])' "$1.out"; }
@@ -36,7 +37,7 @@ ends() { # NAME PID SIGNAL
 for style in "${styles[@]}"; do
     read -r name flags <<<"$style"
     read -ra flags <<<"$flags"
-    file=$targets/$name.py
+    file=$targets/${name%@*}.py
 
     # The same test as the models, built already where the tests of the workspace have run.
     run 180 "conformance_$name" env BRINK_CONFORMANCE_COMMAND="python3 $file --port {port} ${flags[*]}" \
@@ -87,7 +88,7 @@ for style in "${styles[@]}"; do
         read -ra words <<<"$bad"
         run 5 "bad_$name" python3 "$file" "${words[@]}"
         expect_rc "bad_$name" 2
-        expect_line "bad_$name" "^$name.py: .*${words[0]}"
+        expect_line "bad_$name" "^${name%@*}.py: .*${words[0]}"
         [[ $(wc -l <"bad_$name.err") == 1 && ! -s bad_$name.out ]] || fail "$name $bad: more than one line"
     done
 done
@@ -103,3 +104,14 @@ for worker in $(workers_of bereft); do kill -KILL "$worker"; done
 reap 3 "$pid"
 expect_rc bereft 1
 [[ $(grep -c died bereft.err) == 2 ]] || fail "bereft: does not tell of both workers: $(cat bereft.err)"
+
+# Dealt evenly, as many connections as there are processes keep all of them busy: by a hash they may all be with one.
+bg_target even python3 "$targets/py_multiprocessing.py" --processes 3 --deal evenly
+run 20 even_load "$BRINK" load --target "$ADDRESS" -c 3 --work 1ms --warmup 100ms -d 1s --format json
+expect_rc even_load 0 5
+check_clean even_load.out 3
+all=$(ticks_of even)
+for worker in $(workers_of even); do
+    ticks=$(cpu_ticks "$worker")
+    ((6 * ticks >= all)) || fail "even: worker $worker used $ticks of $all ticks of CPU, with a third of the connections"
+done

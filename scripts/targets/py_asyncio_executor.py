@@ -10,9 +10,10 @@ import concurrent.futures
 import os
 import time
 
+from flags import number
 from frame import FrameError, Frames, reply
 from py_asyncio import serve
-from target import Target, number
+from target import Target
 
 
 def blocking_call(target, delay_s, work_us):

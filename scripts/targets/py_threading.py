@@ -4,12 +4,12 @@
 The wait lets go of the GIL, the work holds it: threads wait side by side and work in turns.
 """
 
-import argparse
 import threading
 import time
 
+from flags import stack_size
 from frame import FrameError, Frames, reply
-from target import REFUSAL_PAUSE_S, Target, size
+from target import REFUSAL_PAUSE_S, Target
 
 
 def converse(target, connection):
@@ -36,15 +36,6 @@ def converse(target, connection):
         pass  # not a frame, or the client is gone: this connection ends, the others go on
     finally:
         connection.close()
-
-
-def stack_size(text):
-    """Sets the stack of threads that begin from now on."""
-    try:
-        threading.stack_size(size(text))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError("`%s`: %s" % (text, error))
-    return size(text)
 
 
 def add_flags(parser):

@@ -9,8 +9,9 @@ import concurrent.futures
 import os
 import time
 
+from flags import number
 from frame import FrameError, Frames, reply
-from target import REFUSAL_PAUSE_S, Target, number
+from target import REFUSAL_PAUSE_S, Target
 
 
 def converse(target, connection):
