@@ -50,6 +50,24 @@ pub const SCHEMAS: &[JsonSchema] = &[
         text: include_str!("../schema/brink.ndjson-1.json"),
     },
     JsonSchema {
+        name: "claims",
+        file: "brink.claims-1.json",
+        about: "claims and their verdicts: claims.json, and what claims prints with --format json",
+        text: include_str!("../schema/brink.claims-1.json"),
+    },
+    JsonSchema {
+        name: "program",
+        file: "brink.program-1.json",
+        about: "what a program of a claims file said: programs/NNN-<name>.json",
+        text: include_str!("../schema/brink.program-1.json"),
+    },
+    JsonSchema {
+        name: "advice",
+        file: "brink.advice-1.json",
+        about: "what advise prints with --format json",
+        text: include_str!("../schema/brink.advice-1.json"),
+    },
+    JsonSchema {
         name: "limits",
         file: "brink.limits-1.json",
         about: "what limits prints with --format json",

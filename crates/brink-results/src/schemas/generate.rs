@@ -8,6 +8,9 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 use serde_json::Value;
 
+use crate::claims::Spec;
+use crate::claims::guide::Advice;
+use crate::claims::program::ProgramResult;
 use crate::comparison::Told;
 use crate::schema::{CaseResult, EndSample, LimitsTold, Line, MachineSample, Plan, Sweep};
 
@@ -20,6 +23,9 @@ pub fn text(name: &str) -> Option<String> {
         "sweep" => of::<Sweep>("brink sweep --format json"),
         "comparison" => of::<Told>("brink.comparison/1"),
         "ndjson" => of::<Line>("brink --ndjson, a line"),
+        "claims" => of::<Spec>("brink.claims/1"),
+        "program" => of::<ProgramResult>("brink.program/1"),
+        "advice" => of::<Advice>("brink advise --format json"),
         "limits" => of::<LimitsTold>("brink.limits/1"),
         "sample" => of::<EndSample>("brink sample of an end"),
         "machine-sample" => of::<MachineSample>("brink sample of a machine"),
