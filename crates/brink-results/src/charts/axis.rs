@@ -126,9 +126,9 @@ impl Axis {
 }
 
 /// No axis reaches further.
-const FARTHEST: f64 = 1e24;
+const FARTHEST: f64 = 1e15;
 /// Nor nearer to nothing, where it is logarithmic.
-const NEAREST: f64 = 1e-24;
+const NEAREST: f64 = 1e-15;
 
 /// An axis that knows its range.
 #[derive(Debug, Clone, PartialEq)]

@@ -228,4 +228,8 @@ fn a_ceiling_is_answered_by_what_it_found() {
     );
     let html = report::render(&run);
     assert!(html.contains("1 result; 1 case planned") && !html.contains("0 of them valid"));
+    assert!(!html.contains("hollow: not valid"), "it measured up to there");
+    assert!(
+        html.contains("threads: 16,306 connections, ") && !html.contains("threads: 21,977 connections, ")
+    );
 }
