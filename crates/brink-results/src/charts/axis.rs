@@ -162,6 +162,9 @@ impl Scale {
 /// Ticks that fit on an axis of a small panel.
 const TICKS_MAX: usize = 6;
 
+/// Most ticks at powers of two and half as much again: the narrowest of them are 0.42 of an octave apart.
+const HALF_OCTAVES_MAX: usize = 6;
+
 fn log_scale(low: f64, high: f64, unit: Unit) -> Scale {
     let (low, high) = (low.max(NEAREST), high.max(NEAREST));
     // A tenth of the range beyond its ends, and never less in all than leaves three ticks that do not touch.
@@ -171,7 +174,9 @@ fn log_scale(low: f64, high: f64, unit: Unit) -> Scale {
     let ticks = match unit {
         Unit::Bytes => {
             let octaves = powers(2.0, &[1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 40], low, high);
-            if octaves.len() >= 4 { octaves } else { half_octaves(low, high) }
+            let halves = half_octaves(low, high);
+            // More would touch.
+            if octaves.len() >= 4 || halves.len() > HALF_OCTAVES_MAX { octaves } else { halves }
         }
         Unit::Count | Unit::Ns | Unit::Seconds | Unit::Nines => {
             let decades = powers(10.0, &[1, 2, 3, 4, 6, 10], low, high);
@@ -260,6 +265,13 @@ mod tests {
 
     fn texts(axis: &Axis, values: &[f64]) -> Vec<String> {
         axis.fit(values).ticks.into_iter().map(|t| t.1).collect()
+    }
+
+    #[test]
+    fn half_octaves_do_not_touch() {
+        let ticks = Axis::log("", Unit::Bytes).fit(&[24.0 * 1024.0, 180.0 * 1024.0]).ticks;
+        let names: Vec<&str> = ticks.iter().map(|tick| tick.1.as_str()).collect();
+        assert_eq!(names, ["32 KiB", "64 KiB", "128 KiB"]);
     }
 
     #[test]
