@@ -4,6 +4,8 @@
 #
 # usage: scripts/bench-compare.sh [ROUNDS] [WINDOW]      needs python3 and an idle machine
 #
+# KEEP=DIR keeps all results in DIR; with results of as many rounds there already, they are only compared again.
+#
 # A round is three sweeps (plain, plain, slowed) of four cases, three repeats each: with a WINDOW of 2s (the default)
 # about two minutes. Ten rounds (the default) give some 500 comparisons of like with like and 80 with the slowed one.
 set -euo pipefail
@@ -13,8 +15,12 @@ window=${2:-2s}
 brink=${BRINK:-target/release/brink}
 [[ $rounds =~ ^[1-9][0-9]{0,2}$ ]] || { echo "ROUNDS: \`$rounds\` is not a number from 1 to 999" >&2; exit 2; }
 [[ -x $brink ]] || { echo "$brink is not there: build it, or name another in BRINK" >&2; exit 2; }
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+if [[ -n ${KEEP:-} ]]; then
+    mkdir -p "$KEEP" && work=$(cd "$KEEP" && pwd)
+else
+    work=$(mktemp -d)
+    trap 'rm -rf "$work"' EXIT
+fi
 
 # Pinned apart where there are two CPUs, so that the target's work is all that the target's CPU does.
 mapfile -t cpus < <(python3 -c 'import os; print(*sorted(os.sched_getaffinity(0)), sep="\n")')
@@ -25,6 +31,7 @@ if ((${#cpus[@]} >= 2)); then pin_client="cpus = \"${cpus[0]}\"" pin_target="cpu
 # nearly all that a request takes: a tenth more of it makes the target 10% slower.
 sweep() { # FOLDER WORK SEED
     local model code=0
+    if [[ -f $1/report.html ]]; then return; fi
     {
         printf 'name = "compare"\nseed = %s\nrepeats = 3\n' "$3"
         for model in mio tokio; do

@@ -70,8 +70,10 @@ pub fn sentences(run: &RunData) -> Vec<String> {
         said.extend(failures::unreadable(run));
         return said;
     }
-    let results = ordered(&run.results);
-    let mut said = Vec::new();
+    // How many connections a ceiling asks for is where it would stop at the latest: not to hold them is what it is for.
+    let (ceilings, results): (Vec<_>, Vec<_>) =
+        ordered(&run.results).into_iter().partition(|result| result.ceiling.is_some());
+    let mut said: Vec<String> = ceilings.into_iter().filter_map(ceiling::sentence).collect();
     said.extend(held::held(&results));
     said.extend(compare::compared(&results));
     said.extend(failures::not_valid(&results));

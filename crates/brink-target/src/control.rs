@@ -12,6 +12,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 use self::answer::Desk;
 pub(crate) use self::own::OwnProcess;
@@ -29,7 +30,8 @@ use crate::stop::Stop;
 
 /// Waiting clients of the control plane: a handful is plenty.
 const BACKLOG: u32 = 64;
-/// Connections served at once; the next waits until one closes.
+/// Connections held at once; for the next the one goes whose last request is longest ago. So many who ask nothing,
+/// or read no answer, keep nobody from being told.
 const CONNECTIONS_MAX: usize = 64;
 /// After a failed accept: the process is out of descriptors, most likely.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -149,17 +151,29 @@ impl Running {
     }
 }
 
+/// One connection: its task, and which of all requests was its last one, by their order.
+struct Held {
+    task: AbortHandle,
+    last: Arc<AtomicU64>,
+}
+
 async fn serve(listener: &tokio::net::TcpListener, desk: &Arc<Desk>, ending: watch::Receiver<bool>) {
     let mut connections = JoinSet::new();
+    let mut held: Vec<Held> = Vec::new();
+    let order = Arc::new(AtomicU64::new(0));
     let mut ended = ending.clone();
     loop {
-        let has_room = connections.len() < CONNECTIONS_MAX;
         tokio::select! {
             _ = ended.wait_for(|&ended| ended) => break,
-            Some(_) = connections.join_next() => {}
-            accepted = listener.accept(), if has_room => match accepted {
+            Some(_) = connections.join_next() => held.retain(|one| !one.task.is_finished()),
+            accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(converse(stream, Arc::clone(desk), ending.clone()));
+                    make_room(&mut held);
+                    let last = Arc::new(AtomicU64::new(order.fetch_add(1, Ordering::Relaxed)));
+                    let asked = { let (order, last) = (Arc::clone(&order), Arc::clone(&last));
+                        move || last.store(order.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed) };
+                    let task = connections.spawn(converse(stream, Arc::clone(desk), ending.clone(), asked));
+                    held.push(Held { task, last });
                 }
                 Err(_) => tokio::time::sleep(PAUSE).await,
             },
@@ -170,8 +184,24 @@ async fn serve(listener: &tokio::net::TcpListener, desk: &Arc<Desk>, ending: wat
     let _late = tokio::time::timeout(END_MAX, all_ended).await;
 }
 
-async fn converse(stream: TcpStream, desk: Arc<Desk>, mut ended: watch::Receiver<bool>) {
+fn make_room(held: &mut Vec<Held>) {
+    if held.len() < CONNECTIONS_MAX {
+        return;
+    }
+    let last = |(_, one): &(usize, &Held)| one.last.load(Ordering::Relaxed);
+    if let Some((at, _)) = held.iter().enumerate().min_by_key(last) {
+        held.swap_remove(at).task.abort();
+    }
+}
+
+async fn converse(
+    stream: TcpStream,
+    desk: Arc<Desk>,
+    mut ended: watch::Receiver<bool>,
+    asked: impl Fn() + Send,
+) {
     let service = service_fn(|request| {
+        asked();
         let desk = Arc::clone(&desk);
         async move { Ok::<_, std::convert::Infallible>(desk.answer(&request).await) }
     });

@@ -14,6 +14,9 @@ use crate::stop::Stop;
 /// machine, and what its clock gains for a while, lasts for some ten milliseconds.
 const ROUND: Duration = Duration::from_micros(500);
 const ROUNDS: usize = 200;
+/// Where CPU time is short, by a control group's quota say, fewer rounds have to do, and one try: a start is waited for.
+const ONCE: Duration = Duration::from_millis(250);
+const ALL: Duration = Duration::from_millis(800);
 /// Steps between two looks at the clock while calibrating: some microseconds, beside which the look is nothing.
 const STEPS: u64 = 128;
 /// Work between two looks at the stop flag, in microseconds.
@@ -23,7 +26,7 @@ const TRIAL_US: u32 = 200;
 const TRIALS: usize = 15;
 /// Tried out further off than this, it is calibrated again, so many times in all.
 const ERROR_MAX: f64 = 0.02;
-const CALIBRATIONS: usize = 3;
+const CALIBRATIONS: usize = 8;
 
 /// How much work a microsecond is on this machine.
 #[derive(Debug, Clone, Copy)]
@@ -34,12 +37,13 @@ pub struct Work {
 
 impl Work {
     /// Measures how fast this machine works, then tries it out, and again where it was disturbed. Takes about 100 ms, at
-    /// most 310.
+    /// most a second.
     #[must_use]
     pub fn calibrate() -> Self {
+        let begun = Instant::now();
         let mut best = Self::once();
         for _ in 1..CALIBRATIONS {
-            if best.off() <= ERROR_MAX {
+            if best.off() <= ERROR_MAX || begun.elapsed() >= ALL {
                 break;
             }
             let again = Self::once();
@@ -50,11 +54,16 @@ impl Work {
         best
     }
 
-    /// The median of the rounds counts: the fastest would be one in which the clock ran faster than it does for long.
+    /// Three quarters of the rounds are no faster: the fastest would be one in which the clock ran faster than it does for
+    /// long, and a virtual machine is slowed more often than that, for up to half the rounds.
     fn once() -> Self {
-        let mut rounds: Vec<f64> = (0..ROUNDS).map(|_| round()).collect();
+        let begun = Instant::now();
+        let mut rounds = vec![round()];
+        while rounds.len() < ROUNDS && begun.elapsed() < ONCE {
+            rounds.push(round());
+        }
         rounds.sort_by(f64::total_cmp);
-        let mut work = Self { steps_per_us: rounds[ROUNDS / 2], error_ratio: None };
+        let mut work = Self { steps_per_us: rounds[rounds.len() * 3 / 4], error_ratio: None };
         let mut errors: [f64; TRIALS] = std::array::from_fn(|_| work.trial());
         errors.sort_by(f64::total_cmp);
         work.error_ratio = Some(errors[TRIALS / 2]);

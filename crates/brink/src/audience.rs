@@ -1,8 +1,9 @@
 //! Who follows a run: people at the progress, and machines that read `--ndjson` or ask `--metrics`. Nobody of them can
 //! keep it from measuring, and it ends as it would without them.
 
-use std::fs::File;
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -128,19 +129,30 @@ impl Audience {
 impl Writer {
     fn new(path: &Path, format: ResultFormat) -> Result<Self, Failure> {
         let cannot = |error: &io::Error| Failure::usage(format!("--ndjson {}: {error}", path.display()));
-        let outbox = if path.as_os_str() == "-" {
-            if format != ResultFormat::Text {
-                return Err(Failure::usage(
-                    "--ndjson: stdout is taken by --format: name a file, or leave --format at text",
-                ));
-            }
+        let is_stdout = path.as_os_str() == "-";
+        if format != ResultFormat::Text && (is_stdout || is_as_stdout(path)) {
+            return Err(Failure::usage(
+                "--ndjson: stdout is taken by --format: name a file, or leave --format at text",
+            ));
+        }
+        let outbox = if is_stdout {
             Outbox::to(io::stdout())
+        } else if std::fs::metadata(path).is_ok_and(|file| file.file_type().is_fifo()) {
+            let path = path.to_owned();
+            Outbox::once_open(move || OpenOptions::new().write(true).open(path))
         } else {
             Outbox::to(File::create(path).map_err(|error| cannot(&error))?)
         };
         let outbox = outbox.map_err(|error| cannot(&error))?;
         Ok(Self { path: path.to_owned(), lines: Ndjson::default(), outbox, is_broken: false })
     }
+}
+
+/// Whether a path, `/dev/stdout` for one, names the file or pipe that stdout is.
+fn is_as_stdout(path: &Path) -> bool {
+    let file = |path: &Path| std::fs::metadata(path).ok().filter(|file| !file.file_type().is_char_device());
+    let same = |(a, b): (Metadata, Metadata)| (a.dev(), a.ino()) == (b.dev(), b.ino());
+    file(path).zip(file(Path::new("/proc/self/fd/1"))).is_some_and(same)
 }
 
 fn broken(path: &Path, error: &io::Error) -> String {

@@ -51,9 +51,12 @@ impl Metrics {
         let address = plane.address();
         let seen = Arc::new(Mutex::new(Seen { cases, ..Seen::default() }));
         let served = Arc::clone(&seen);
-        let running = plane
-            .start_metrics(move || lock(&served).clone().text(), token)
-            .map_err(|error| cannot(&error))?;
+        let tell = move || {
+            // Not in one expression, which would keep the lock until the text is made.
+            let seen = lock(&served).clone();
+            seen.text()
+        };
+        let running = plane.start_metrics(tell, token).map_err(|error| cannot(&error))?;
         Ok(Self { address, seen, serving: Some(running) })
     }
 

@@ -32,19 +32,25 @@ impl Outbox {
     ///
     /// # Errors
     /// When the thread cannot be made, pthread_create(3).
-    pub fn to(mut sink: impl Write + Send + 'static) -> io::Result<Self> {
+    pub fn to(sink: impl Write + Send + 'static) -> io::Result<Self> {
+        Self::once_open(|| Ok(sink))
+    }
+
+    /// The same of what takes its time to open: a FIFO is not open before somebody reads it, fifo(7).
+    ///
+    /// # Errors
+    /// When the thread cannot be made, pthread_create(3).
+    pub fn once_open<W: Write>(open: impl FnOnce() -> io::Result<W> + Send + 'static) -> io::Result<Self> {
         let (lines, waiting) = mpsc::sync_channel::<Vec<u8>>(WAITING_MAX);
         let (over, done) = mpsc::channel();
         let fate = Arc::new(Fate::default());
         let told = Arc::clone(&fate);
         std::thread::Builder::new().name("outbox".to_owned()).spawn(move || {
-            for line in waiting {
-                if let Err(error) = sink.write_all(&line).and_then(|()| sink.flush()) {
-                    *lock(&told.problem) = Some(error);
-                    break;
-                }
-            }
-            drop(over);
+            let wrote = open().and_then(|mut sink| {
+                waiting.iter().try_for_each(|line| sink.write_all(&line).and_then(|()| sink.flush()))
+            });
+            *lock(&told.problem) = wrote.err();
+            drop((waiting, over));
         })?;
         Ok(Self { lines: Some(lines), done: Mutex::new(done), fate })
     }

@@ -6,7 +6,7 @@
 use brink_wire::value::{format_bytes, format_count};
 
 use super::single::{end_memory, entry};
-use crate::answer::failures::{confidence_name, end_name};
+use crate::answer::failures::{self, confidence_name, end_name};
 use crate::answer::table::{cpu_seconds, printable};
 use crate::schema::{CaseResult, Ceiling, Climb, FailurePoint, Held, KernelScope, Predicted, StoppedBy};
 
@@ -99,6 +99,15 @@ pub(crate) fn headline(result: &CaseResult, ceiling: &Ceiling) -> String {
         (None, _) => "then it ended".to_owned(),
     };
     format!("{label}: {at} connections, {why}")
+}
+
+/// The headline, and what lifts it; `None` of another result.
+pub(crate) fn sentence(result: &CaseResult) -> Option<String> {
+    let mut text = format!("{}.", headline(result, result.ceiling.as_ref()?));
+    if let Some(fix) = result.failure_point.as_ref().and_then(|point| point.fix.as_ref()) {
+        text.push_str(&format!(" {}{}", failures::TO_LIFT, printable(fix)));
+    }
+    Some(text)
 }
 
 fn gave_way(point: &FailurePoint, ceiling: &Ceiling) -> String {

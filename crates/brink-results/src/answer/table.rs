@@ -218,9 +218,14 @@ pub fn verdict_name(verdict: Verdict) -> &'static str {
     }
 }
 
-/// A name from a file must not move the cursor or colour the terminal.
+/// A name from a file must not move the cursor, colour the terminal, or turn round the figures beside it.
 pub(crate) fn printable(name: &str) -> String {
-    name.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+    name.chars().map(|c| if c.is_control() || turns_round(c) { '?' } else { c }).collect()
+}
+
+/// Whether it orders that what follows is written from right to left, or the other way: Unicode Standard Annex 9, 2.
+fn turns_round(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{61c}')
 }
 
 #[cfg(test)]
@@ -236,5 +241,6 @@ mod tests {
         let line = Slope { slope: 60.0, ci95: [58.0, 62.0], r2: 1.0, points: 5 };
         assert_eq!(slope(&line), "60.0 B ±2 B");
         assert_eq!(printable("a\u{1b}[31mb"), "a?[31mb");
+        assert_eq!(printable("\u{202e}12 KiB \u{2067}é"), "?12 KiB ?é");
     }
 }

@@ -111,6 +111,8 @@ impl Axis {
         let low = values.iter().copied().fold(f64::INFINITY, f64::min);
         let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let (low, high) = if low <= high { (low, high) } else { (1.0, 1.0) };
+        // Beyond there is nothing that could be measured, and the ends of an axis would be infinite.
+        let (low, high) = (low.clamp(-FARTHEST, FARTHEST), high.clamp(-FARTHEST, FARTHEST));
         match &self.kind {
             Kind::Log(unit) => log_scale(low, high, *unit),
             Kind::Auto(unit) | Kind::Linear(unit) => linear_scale(low, high, *unit),
@@ -122,6 +124,11 @@ impl Axis {
         }
     }
 }
+
+/// No axis reaches further.
+const FARTHEST: f64 = 1e15;
+/// Nor nearer to nothing, where it is logarithmic.
+const NEAREST: f64 = 1e-15;
 
 /// An axis that knows its range.
 #[derive(Debug, Clone, PartialEq)]
@@ -155,18 +162,24 @@ impl Scale {
 /// Ticks that fit on an axis of a small panel.
 const TICKS_MAX: usize = 6;
 
+/// Most ticks at powers of two and half as much again: the narrowest of them are 0.42 of an octave apart.
+const HALF_OCTAVES_MAX: usize = 6;
+
 fn log_scale(low: f64, high: f64, unit: Unit) -> Scale {
+    let (low, high) = (low.max(NEAREST), high.max(NEAREST));
     // A tenth of the range beyond its ends, and never less in all than leaves three ticks that do not touch.
     let factor_min = if unit == Unit::Bytes { 6.0 } else { 10.0 };
     let spread = ((factor_min / (high / low)).max(1.0).sqrt() * (high / low).powf(0.06)).max(1.15);
     let (low, high) = (low / spread, high * spread);
     let ticks = match unit {
         Unit::Bytes => {
-            let octaves = powers(2.0, &[1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20], low, high);
-            if octaves.len() >= 4 { octaves } else { half_octaves(low, high) }
+            let octaves = powers(2.0, &[1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 40], low, high);
+            let halves = half_octaves(low, high);
+            // More would touch.
+            if octaves.len() >= 4 || halves.len() > HALF_OCTAVES_MAX { octaves } else { halves }
         }
         Unit::Count | Unit::Ns | Unit::Seconds | Unit::Nines => {
-            let decades = powers(10.0, &[1, 2, 3, 4, 6], low, high);
+            let decades = powers(10.0, &[1, 2, 3, 4, 6, 10], low, high);
             if decades.len() >= 3 { decades } else { one_two_five(low, high) }
         }
     };
@@ -255,6 +268,13 @@ mod tests {
     }
 
     #[test]
+    fn half_octaves_do_not_touch() {
+        let ticks = Axis::log("", Unit::Bytes).fit(&[24.0 * 1024.0, 180.0 * 1024.0]).ticks;
+        let names: Vec<&str> = ticks.iter().map(|tick| tick.1.as_str()).collect();
+        assert_eq!(names, ["32 KiB", "64 KiB", "128 KiB"]);
+    }
+
+    #[test]
     fn decades_and_powers_of_two() {
         let count = Axis::log("", Unit::Count);
         assert_eq!(texts(&count, &[10.0, 10_000.0]), ["10", "100", "1,000", "10,000"]);
@@ -299,6 +319,17 @@ mod tests {
         for axis in [Axis::log("", Unit::Bytes), Axis::linear("", Unit::Ns), Axis::categories("", &[])] {
             let scale = axis.fit(&[]);
             assert!(scale.ticks.len() < 10 && (0..=100).contains(&scale.pixel(1.0, 0, 100)), "{scale:?}");
+        }
+    }
+
+    #[test]
+    fn figures_beyond_all_measure_make_no_endless_axis() {
+        for axis in [Axis::log("", Unit::Count), Axis::log("", Unit::Bytes), Axis::linear("", Unit::Ns)] {
+            for values in [[1.0, 1e300], [f64::MIN_POSITIVE, f64::MAX], [1e305, 1e308]] {
+                let scale = axis.fit(&values);
+                assert!((1..=8).contains(&scale.ticks.len()), "{values:?}: {scale:?}");
+                assert!(scale.pixel(values[0], 0, 100) <= scale.pixel(values[1], 0, 100), "{scale:?}");
+            }
         }
     }
 

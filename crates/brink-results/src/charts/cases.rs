@@ -100,9 +100,14 @@ impl Named<'_> {
     }
 }
 
-/// Whether any of the repeats is.
+/// Whether any of the repeats is. A ceiling goes on until something gives way, which takes nothing from what it measured.
 pub(super) fn is_valid(case: &Repeats) -> bool {
-    case.valid().next().is_some()
+    case.valid().next().is_some() || case.results.iter().any(|r| r.ceiling.is_some())
+}
+
+/// Where on an axis of connections a case is: what it asked for, a ceiling what it held.
+fn connections(result: &CaseResult) -> u64 {
+    result.ceiling.as_ref().map_or(result.case.load.connections, |ceiling| ceiling.at_connections)
 }
 
 /// The repeat that stands for all where only one can be shown: a valid one if there is any.
@@ -123,7 +128,7 @@ pub(super) fn value(case: &Repeats, scale: Scale, pick: Pick) -> Option<Value> {
 /// A case at its connections.
 pub(super) fn point(case: &Repeats, unit: Unit, scale: Scale, pick: Pick) -> Option<Point> {
     let value = value(case, scale, pick)?;
-    let x = case.first().case.load.connections as f64;
+    let x = connections(case.first()) as f64;
     let words = Axis::auto("", unit);
     let told = format!(
         "{} connections, {}",

@@ -6,7 +6,7 @@ use plotters::style::text_anchor::{HPos, VPos};
 
 use crate::charts::axis::{Axis, Scale};
 use crate::charts::panel::{
-    Area, CHARACTER_PX, Drawn, Line, Mark, Pixel, Point, Series, TEXT_PX, WIDTH, text,
+    Area, CHARACTER_PX, Drawn, Line, Mark, Pixel, Point, Series, TEXT_PX, WIDTH, text, text_px,
 };
 use crate::charts::stroke::{Pattern, bar, line, marker, speck};
 use crate::charts::theme::{BAD, GRID, INK, MUTED, Role};
@@ -53,8 +53,8 @@ impl Frame {
         let bars = || series.iter().filter(|s| s.line == Line::Bars).flat_map(|s| &s.points);
         across.extend(bars().filter(|p| p.label.is_some()).map(|p| p.x * BESIDE_BARS));
         across.extend(marks.iter().map(|mark| mark.x).filter(|at| x.takes(*at)));
-        let label_chars = y.ticks.iter().map(|tick| tick.1.chars().count()).max().unwrap_or(0);
-        let left = (label_chars as i32 * CHARACTER_PX + 16).clamp(LEFT_PX.0, LEFT_PX.1);
+        let label_px = y.ticks.iter().map(|tick| text_px(&tick.1)).max().unwrap_or(0);
+        let left = (label_px + 16).clamp(LEFT_PX.0, LEFT_PX.1);
         let (x, is_list) = (x.fit(&across), y_axis.categories_count() > 0);
         let mut frame = Self { x, y, top: ABOVE, left, bottom: height - BELOW, is_list };
         let rows = frame.mark_places(marks).iter().filter_map(|place| *place).max().map_or(0, |row| row + 1);
@@ -258,11 +258,28 @@ fn reach(values: impl Iterator<Item = (f64, Option<[f64; 2]>, Vec<f64>)>, axis: 
 
 /// A label as long as there is room for; a longer one loses its beginning, since names differ at their ends.
 pub(super) fn fitting(label: &str, room_px: i32) -> String {
-    let most = (room_px / CHARACTER_PX) as usize;
-    let count = label.chars().count();
-    if count <= most {
-        label.to_owned()
-    } else {
-        format!("…{}", label.chars().skip(count + 1 - most).collect::<String>())
+    if text_px(label) <= room_px {
+        return label.to_owned();
+    }
+    let mut kept = label.chars();
+    while kept.next().is_some() {
+        let end = format!("…{}", kept.as_str());
+        if text_px(&end) <= room_px {
+            return end;
+        }
+    }
+    String::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_keeps_its_end_and_fits_also_in_wide_letters() {
+        assert_eq!(fitting("py-asyncio", 80), "py-asyncio");
+        assert_eq!(fitting("py-asyncio", 60), "…syncio");
+        assert_eq!(fitting("日本語サーバー", 60), "…ーバー");
+        assert_eq!(fitting("mmm", 5), "");
     }
 }

@@ -6,7 +6,7 @@ use plotters::style::text_anchor::{HPos, VPos};
 
 use crate::charts::frame::fitting;
 use crate::charts::panel::{
-    Area, CHARACTER_PX, Colour, Drawn, Line, Panel, Pixel, Series, TEXT_PX, draw_sized, text,
+    Area, Colour, Drawn, Line, Panel, Pixel, Series, TEXT_PX, draw_sized, text, text_px,
 };
 use crate::charts::stroke::{bar, line, marker, speck};
 use crate::charts::theme::INK;
@@ -103,7 +103,7 @@ impl Entry {
 /// A strip of this width, and its height; `None` without entries.
 pub(super) fn strip(entries: &[Entry], width: u32) -> Option<(String, u32)> {
     let room = width as i32 - 2 * LEFT_PX;
-    let px = |e: &Entry| SWATCH.0 as i32 + 6 + e.label.chars().count() as i32 * CHARACTER_PX + GAP_PX;
+    let px = |e: &Entry| SWATCH.0 as i32 + 6 + text_px(&e.label) + GAP_PX;
     let (names, remarks): (Vec<&Entry>, Vec<&Entry>) =
         entries.iter().partition(|e| matches!(e.swatch, Swatch::Series(..)));
     // In columns: a name is found faster there than in a row that is filled. Remarks are longer, and have a row each.

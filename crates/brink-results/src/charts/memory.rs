@@ -86,7 +86,7 @@ fn against(
     for named in &cases.names {
         let largest = named.largest(true);
         let points_of = |result: &CaseResult, plateaus: &[Plateau]| -> Vec<Point> {
-            let valid = result.validity.verdict == Verdict::Valid;
+            let valid = result.validity.verdict == Verdict::Valid || result.ceiling.is_some();
             let point = |p: &Plateau| Some(Point::new(p.connections as f64, value(result, p)?, valid));
             plateaus.iter().filter_map(point).collect()
         };

@@ -26,6 +26,19 @@ pub(super) const TEXT_PX: f64 = 13.0;
 /// Rough width of a character at [`TEXT_PX`].
 pub(super) const CHARACTER_PX: i32 = 7;
 
+/// About how wide a text is at [`TEXT_PX`], rather too wide than too narrow: the font is the reader's.
+pub(super) fn text_px(text: &str) -> i32 {
+    let px = |c: char| match c {
+        'i' | 'j' | 'l' | 't' | 'f' | 'r' | ' ' | '.' | ',' | ':' | '-' | '\'' | '(' | ')' | '/' => 5,
+        'm' | 'w' | 'M' | 'W' | '@' | '%' => 12,
+        'A'..='Z' | '<' | '>' | '=' | '+' | '~' | '±' | '_' | '…' => 10,
+        // From the Hangul letters on: most are as wide as they are high.
+        '\u{1100}'.. => 14,
+        _ => 8,
+    };
+    text.chars().map(px).sum()
+}
+
 /// One plot.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Panel {
@@ -211,7 +224,9 @@ impl Panel {
             return Ok(String::new());
         }
         let frame = Frame::fit(&x, &y, &drawable, &self.marks, bottom);
-        let middle = (frame.middle(), bottom - 6);
+        // In the middle of the frame, as far as a long title has room there.
+        let half = text_px(&x.title) / 2;
+        let middle = (frame.middle().min(WIDTH as i32 - half - 2).max(half + 2), bottom - 6);
         text(area, &x.title, middle, TEXT_PX, MUTED, (HPos::Center, VPos::Bottom))?;
         frame.draw(area)?;
         frame.marks(area, &self.marks)?;

@@ -280,7 +280,7 @@ fn wide(comparison: &Comparison) -> Option<String> {
     })
 }
 
-/// Of many comparisons some differ by chance.
+/// Of many comparisons some differ by chance: one in twenty at most.
 fn chance(comparison: &Comparison) -> Option<String> {
     let decided = comparison.counts().decided();
     (decided > 0).then(|| {
@@ -293,7 +293,7 @@ fn chance(comparison: &Comparison) -> Option<String> {
         let by_chance = match decided {
             0..20 => String::new(),
             _ => format!(
-                " The intervals alone would call about {} of {decided} by chance.",
+                " Of {decided}, the intervals alone may call up to {} by chance.",
                 (decided + 10) / 20
             ),
         };

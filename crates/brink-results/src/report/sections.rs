@@ -2,6 +2,7 @@
 //!
 //! Lays out what the results hold. Must not judge.
 
+use brink_wire::value::format_count;
 use maud::{Markup, html};
 
 use crate::answer::grid::Grid;
@@ -24,11 +25,19 @@ pub(super) fn head(run: &RunData, title: &str) -> Markup {
         header {
             h1 { (title) }
             p.sub {
-                (run.results.len()) " results, " (valid) " of them valid"
-                @if let Some(plan) = &run.plan { "; " (plan.cases.len()) " cases planned " (plan.created) }
+                (counted(run.results.len(), "result"))
+                // A ceiling goes on until something gives way: there its validity says nothing.
+                @if run.results.iter().any(|r| r.ceiling.is_none()) { ", " (valid) " of them valid" }
+                @if let Some(plan) = &run.plan { "; " (counted(plan.cases.len(), "case")) " planned " (plan.created) }
             }
         }
     }
+}
+
+/// `1 case`, `2 cases`
+fn counted(count: usize, what: &str) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    format!("{} {what}{s}", format_count(count as u64))
 }
 
 pub(super) fn table(run: &RunData) -> Markup {

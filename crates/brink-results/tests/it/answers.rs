@@ -1,9 +1,12 @@
 //! The text on stdout.
 
+use std::path::Path;
+
 use brink_results::answer::{answer, answer_one, sentences};
 use brink_results::case::Workload;
+use brink_results::report;
 use brink_results::schema::{CaseResult, KernelScope, Slope, Verdict};
-use brink_results::store::RunData;
+use brink_results::store::{self, RunData};
 use brink_results::verdict::{Input, judge};
 
 use crate::fixtures::{MODELS, at_limit, nothing_opened, result, run};
@@ -208,4 +211,25 @@ fn a_label_cannot_steer_the_terminal() {
     made.case.target.label = "\u{1b}[2Jx".to_owned();
     assert!(!answer(&of(vec![made.clone()])).contains('\u{1b}'));
     assert!(!answer_one(&made).contains('\u{1b}'));
+}
+
+/// It asks for more than there can be: that it does not hold them is what it found, not a failure of the target.
+#[test]
+fn a_ceiling_is_answered_by_what_it_found() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../results/2026-11-21-ceilings/threads");
+    let run = store::read_run(&dir).unwrap();
+    let said = sentences(&run);
+    assert_eq!(
+        said,
+        [
+            "threads: 16,306 connections, then vm.max_map_count on the target. To lift it: as root: `sysctl -w \
+             vm.max_map_count=88238`"
+        ]
+    );
+    let html = report::render(&run);
+    assert!(html.contains("1 result; 1 case planned") && !html.contains("0 of them valid"));
+    assert!(!html.contains("hollow: not valid"), "it measured up to there");
+    assert!(
+        html.contains("threads: 16,306 connections, ") && !html.contains("threads: 21,977 connections, ")
+    );
 }

@@ -88,6 +88,21 @@ fn a_token_is_needed_for_everything_once_there_is_one() {
     }
 }
 
+/// Far more of them than are held at once: each gets its answer, and whoever asked lately keeps its connection.
+#[test]
+fn those_who_ask_nothing_keep_nobody_from_being_told() {
+    let target = Target::of(models().next().unwrap());
+    let control = target.ready.control.unwrap();
+    let mut kept = Http::to(control);
+    let mut idle = Vec::new();
+    for _ in 0..4 {
+        kept.get("/v1/info");
+        idle.extend((0..50).map(|_| connect(control)));
+        Http::to(control).get("/metrics");
+    }
+    kept.get("/metrics");
+}
+
 #[test]
 fn stops_the_target() {
     for model in models() {

@@ -7,6 +7,7 @@ use brink_results::comparison::{self, Comparison, Options, Side};
 use brink_results::gate::{self, Gate, Judgement};
 use brink_results::schema::{CaseResult, Plan};
 use brink_results::store;
+use brink_wire::value::format_bytes;
 
 use crate::cli::{CompareArgs, CompareFormat};
 use crate::command;
@@ -16,6 +17,8 @@ use crate::stderr;
 
 /// Stands for stdin.
 const STDIN: &str = "-";
+/// More than a sweep of some ten thousand cases has. A device that never ends is not read for ever.
+const RUN_BYTES_MAX: u64 = 1 << 30;
 
 /// Compares, judges and prints.
 ///
@@ -118,15 +121,26 @@ fn read(path: &Path) -> Result<Side, Failure> {
         return side(&from, run.results, run.plan.as_ref(), run.unreadable);
     }
     let text = if path.as_os_str() == STDIN {
-        let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).map(|_| text)
+        read_all(std::io::stdin())
     } else {
-        std::fs::read_to_string(path)
+        std::fs::File::open(path).map_err(|error| format!("cannot be read: {error}")).and_then(read_all)
     };
-    let text = text.map_err(|error| Failure::usage(format!("{from}: cannot be read: {error}")))?;
+    let text = text.map_err(|problem| Failure::usage(format!("{from}: {problem}")))?;
     let (plan, results) =
         store::parse_printed(&text).map_err(|problem| Failure::usage(format!("{from}: {problem}")))?;
     side(&from, results, plan.as_ref(), Vec::new())
+}
+
+/// All of it, unless it has no end.
+fn read_all(from: impl Read) -> Result<String, String> {
+    let mut text = String::new();
+    from.take(RUN_BYTES_MAX + 1)
+        .read_to_string(&mut text)
+        .map_err(|error| format!("cannot be read: {error}"))?;
+    if text.len() as u64 > RUN_BYTES_MAX {
+        return Err(format!("is larger than {}: no run of brink is", format_bytes(RUN_BYTES_MAX as f64)));
+    }
+    Ok(text)
 }
 
 fn side(

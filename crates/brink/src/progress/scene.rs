@@ -10,8 +10,14 @@ use super::left::in_words;
 
 /// Cells of the bar, at most.
 const BAR_CELLS: usize = 24;
+/// Fewer say nothing: then there is none.
+const BAR_CELLS_MIN: usize = 4;
+/// Its brackets, and the space after it.
+const BESIDE_BAR: usize = 3;
 /// Causes that are named, those that were seen most.
 const CAUSES: usize = 4;
+/// Before what goes on in the next line.
+const INDENT: &str = "    ";
 
 /// What is shown at one instant.
 #[derive(Debug, Clone, Default)]
@@ -60,21 +66,26 @@ impl Scene {
                 lines.extend(causes(&snapshot.failures).map(|causes| format!("  errors: {causes}")));
             }
         }
-        lines.iter().map(|line| cut(line, width)).collect()
+        lines.iter().flat_map(|line| folded(line, width)).collect()
     }
 
+    /// As many cells as the words leave room for: how long it takes still matters more than the bar.
     fn bar(&self, width: usize) -> String {
-        let cells = BAR_CELLS.min(width / 3);
-        let full = self.done.map_or(0, |done| (done.clamp(0.0, 1.0) * cells as f64) as usize);
-        let head = if full < cells && self.done.is_some() { ">" } else { "" };
-        let bar = format!("{}{head}", "=".repeat(full));
         let cases = match self.cases {
             1 => String::new(),
             cases => format!("{}/{cases} cases, ", self.number),
         };
         let elapsed = clock(self.elapsed);
         let left = self.left_s.map_or(String::new(), |left_s| format!(", {}", in_words(left_s)));
-        format!("[{bar:cells$}] {cases}{elapsed}{left}")
+        let words = format!("{cases}{elapsed}{left}");
+        let cells = BAR_CELLS.min(width.saturating_sub(words.len() + BESIDE_BAR));
+        if cells < BAR_CELLS_MIN {
+            return words;
+        }
+        let full = self.done.map_or(0, |done| (done.clamp(0.0, 1.0) * cells as f64) as usize);
+        let head = if full < cells && self.done.is_some() { ">" } else { "" };
+        let bar = format!("{}{head}", "=".repeat(full));
+        format!("[{bar:cells$}] {words}")
     }
 }
 
@@ -141,19 +152,30 @@ fn clock(elapsed: Duration) -> String {
     }
 }
 
-/// As much of a line as fits. What is not ASCII counts twice, since it may be as wide; what a terminal would act on is
-/// left out.
-fn cut(line: &str, width: usize) -> String {
+/// A line over as many as it takes, broken between words: a figure that is cut is another figure. What is not ASCII
+/// counts twice, since it may be as wide; what a terminal would act on is left out.
+fn folded(line: &str, width: usize) -> Vec<String> {
     let cells = |c: char| if c.is_ascii() { 1 } else { 2 };
-    let mut free = width;
-    line.chars()
-        .filter(|c| !c.is_control())
-        .take_while(|c| {
-            let fits = cells(*c) <= free;
-            free = free.saturating_sub(cells(*c));
-            fits
-        })
-        .collect()
+    let indent = if width > 4 * INDENT.len() { INDENT } else { "" };
+    let mut lines = vec![String::new()];
+    let (mut used, mut is_blank) = (0, true);
+    for word in line.split_inclusive(' ') {
+        let needs: usize = word.trim_end().chars().map(cells).sum();
+        let mut fits = used + needs <= width || is_blank;
+        for c in word.chars().filter(|c| !c.is_control()) {
+            fits &= used + cells(c) <= width;
+            if !fits && c != ' ' && cells(c) + indent.len() <= width {
+                lines.push(indent.to_owned());
+                (used, is_blank, fits) = (indent.len(), true, true);
+            }
+            if used + cells(c) <= width {
+                used += cells(c);
+                is_blank &= c == ' ';
+                lines.last_mut().into_iter().for_each(|line| line.push(c));
+            }
+        }
+    }
+    lines.iter().map(|line| line.trim_end().to_owned()).collect()
 }
 
 #[cfg(test)]
@@ -227,5 +249,27 @@ mod tests {
                 assert!(cells <= width && !line.contains('\u{1b}'), "{width}: {line}");
             }
         }
+    }
+
+    #[test]
+    fn a_narrow_terminal_has_whole_figures_and_the_time_left() {
+        for (width, expected) in [
+            (
+                39,
+                "3/12 cases, 1:05, about 3 min left|threads-c10000-r1 window: 9,990 of|    10,000 connections, 17 \
+                 connects/s,|    10 failed|  9,812 requests/s, p99 1.23 ms|  client 1 MiB, 1 thread; target ?|  errors: \
+                 target accept EMFILE 12,|    accept ETIMEDOUT 2",
+            ),
+            (
+                44,
+                "[=>     ] 3/12 cases, 1:05, about 3 min left|threads-c10000-r1 window: 9,990 of 10,000|    \
+                 connections, 17 connects/s, 10 failed|  9,812 requests/s, p99 1.23 ms|  client 1 MiB, 1 thread; target \
+                 ?|  errors: target accept EMFILE 12, accept|    ETIMEDOUT 2",
+            ),
+        ] {
+            assert_eq!(scene().lines(width).join("|"), expected, "{width}");
+        }
+        let words = |width| scene().lines(width).join(" ").split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words(20).contains("9,990 of 10,000 connections, 17 connects/s, 10 failed"), "{}", words(20));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use brink_wire::exposition;
 use serde_json::Value;
@@ -93,6 +93,8 @@ fn stdout_is_for_one() {
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!((output.status.code(), stderr.lines().count()), (Some(2), 1), "{stderr}");
     assert!(stderr.contains("--ndjson: stdout is taken by --format"), "{stderr}");
+    let output = run(&with(&["--ndjson", "/dev/stdout", "--format", "json"]));
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "by another name");
     let output = run(&with(&["--ndjson", "-"]));
     let seen = lines(&String::from_utf8(output.stdout).unwrap());
     assert!(seen.len() > 5 && seen.last().unwrap()["kind"] == "end");
@@ -112,6 +114,26 @@ fn a_full_disk_or_a_reader_that_is_gone_is_said_once_and_ends_nothing() {
     child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
     assert!(matches!(child.wait().unwrap().code(), Some(0 | 5)), "{stderr}");
     assert_eq!(stderr.matches("--ndjson -: ").count(), 1, "{stderr}");
+}
+
+/// It is open for writing only once somebody reads it: a run does not wait for that.
+#[test]
+fn a_fifo_that_nobody_opens_holds_nobody_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = dir.path().join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let name = fifo.to_str().unwrap();
+    let mut child = brink()
+        .args(with(&["--ndjson", name]))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map(Ending)
+        .unwrap();
+    within_ten_seconds("its end", || child.0.try_wait().unwrap().is_some());
+    let mut stderr = String::new();
+    child.0.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+    assert_eq!(stderr.matches(&format!("--ndjson {name}: ")).count(), 1, "{stderr}");
 }
 
 #[test]
