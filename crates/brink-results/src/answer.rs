@@ -5,7 +5,7 @@
 
 pub mod ceiling;
 pub mod compare;
-mod cost;
+pub(crate) mod cost;
 mod crossover;
 pub mod engines;
 pub mod failures;

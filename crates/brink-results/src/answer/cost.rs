@@ -133,7 +133,7 @@ fn per_thread(result: &CaseResult, slope: Option<Slope>) -> Option<Slope> {
 
 /// CPU seconds of the target for a request. `None` without requests in the window: the few that verify connections would
 /// stand for them.
-pub(super) fn cpu_s_per_request(result: &CaseResult) -> Option<Observation> {
+pub(crate) fn cpu_s_per_request(result: &CaseResult) -> Option<Observation> {
     result.requests.per_s?;
     let value = window::target_cpu_s_per_request(result)?;
     Some(Observation { value, half: 0.0 })

@@ -77,11 +77,19 @@ pub fn crossover(evidence: &Evidence, measure: &str, before: &str, after: &str) 
     let count = format_count(known[at].connections);
     let Some(below) = at.checked_sub(1).map(|at| known[at].connections) else {
         // Already at the smallest count: where below it the order turned nobody looked.
-        return Ok(value(first, Spread::Exact, format!("better at {count} already, the least that was measured")));
+        return Ok(value(
+            first,
+            Spread::Exact,
+            format!("better at {count} already, the least that was measured"),
+        ));
     };
     // It lies somewhere between: all counts there alike likely, on a logarithmic scale.
     let low = below as f64;
     let step = (first / low).ln() / DRAWS as f64;
     let draws = (1..=DRAWS).map(|i| low * (step * i as f64).exp()).collect();
-    Ok(value(first, Spread::Drawn(draws), format!("as good up to {}, better from {count}", format_count(below))))
+    Ok(value(
+        first,
+        Spread::Drawn(draws),
+        format!("as good up to {}, better from {count}", format_count(below)),
+    ))
 }

@@ -152,8 +152,11 @@ fn choice(candidates: &[Candidate]) -> (Option<String>, String) {
         .copied()
         .filter(|candidate| candidate.p99_ns.as_ref().is_some_and(|figure| !worse(figure)))
         .collect();
-    let memory = |candidate: &&&Candidate| candidate.memory_bytes.as_ref().map_or(u64::MAX, |of| of.value as u64);
-    let Some(taken) = alike.iter().min_by_key(memory) else { return (None, "no p99 was measured".to_owned()) };
+    let memory =
+        |candidate: &&&Candidate| candidate.memory_bytes.as_ref().map_or(u64::MAX, |of| of.value as u64);
+    let Some(taken) = alike.iter().min_by_key(memory) else {
+        return (None, "no p99 was measured".to_owned());
+    };
     let others: Vec<String> =
         alike.iter().filter(|one| one.label != taken.label).map(|one| one.label.clone()).collect();
     let why = match others.is_empty() {
@@ -269,7 +272,8 @@ fn along(points: &[&Point], asked: &[f64; 3], axis: usize) -> Option<Figure> {
     }
     let want = asked[axis];
     let near = |a: f64, b: f64| (a - b).abs() < 1e-6;
-    let group = |at: f64| -> Vec<&Point> { points.iter().copied().filter(|p| near(p.at[axis], at)).collect() };
+    let group =
+        |at: f64| -> Vec<&Point> { points.iter().copied().filter(|p| near(p.at[axis], at)).collect() };
     if points.iter().any(|p| near(p.at[axis], want)) {
         return along(&group(want), asked, axis + 1);
     }
@@ -315,7 +319,7 @@ fn per_s_max(loops: &[&Repeats], question: &Question) -> Option<f64> {
     let seen: Vec<_> = valid.iter().filter_map(cpu).collect();
     let each_s = estimate(&seen, Scale::Ratio)?.value;
     let beside_s = (each_s - work_ns(nearest.first()) as f64 / 1e9).max(0.0);
-    let cpus = nearest.first().facts.target.machine.cpus_allowed.len().max(1);
+    let cpus = nearest.first().facts.target.as_ref().map_or(1, |end| end.machine.cpus_allowed.len().max(1));
     Some(cpus as f64 * CPU_SHARE_MAX / (beside_s + question.work_ns as f64 / 1e9).max(1e-9))
 }
 
@@ -323,7 +327,8 @@ fn per_s_max(loops: &[&Repeats], question: &Question) -> Option<f64> {
 fn memory(groups: &[&Repeats], connections: u64) -> Option<Figure> {
     let slope = Measure::find("memory_per_connection.target.user_bytes")?;
     let most = |group: &&&Repeats| group.first().case.load.connections;
-    let held = groups.iter().filter(|group| matches!(group.first().case.load.workload, Workload::Hold { .. }));
+    let held =
+        groups.iter().filter(|group| matches!(group.first().case.load.workload, Workload::Hold { .. }));
     let group = held.filter(|group| group.first().ceiling.is_none()).max_by_key(most)?;
     let runs = group.observations(slope);
     let each: Estimate = figure(slope, &runs)?;
@@ -398,7 +403,8 @@ impl Candidate {
     #[must_use]
     pub fn cases(&self) -> Vec<&str> {
         let figures = [&self.p99_ns, &self.memory_bytes].into_iter().flatten();
-        let mut cases: Vec<&str> = figures.flat_map(|figure| figure.cases.iter().map(String::as_str)).collect();
+        let mut cases: Vec<&str> =
+            figures.flat_map(|figure| figure.cases.iter().map(String::as_str)).collect();
         cases.dedup();
         cases
     }

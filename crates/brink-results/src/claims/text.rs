@@ -33,7 +33,8 @@ pub fn text(spec: &Spec) -> String {
     }
     lines.push(summary(judged));
     if !spec.advice.is_empty() {
-        lines.extend([String::new(), "Which model for which workload, by what was measured here:".to_owned()]);
+        lines
+            .extend([String::new(), "Which model for which workload, by what was measured here:".to_owned()]);
         for advice in &spec.advice {
             lines.push(String::new());
             lines.extend(hanging("  ", &format!("{}: {}", advice.question.words(), taken(advice))));
@@ -82,9 +83,12 @@ pub fn advice(advice: &Advice, from: &str) -> String {
             None => candidate.label.clone(),
         };
         lines.extend(hanging("", &head));
-        for (name, words) in
-            [("p99", p99), ("memory", memory), ("requests/s", format!("at most {per_s}")), ("ceiling", ceiling)]
-        {
+        for (name, words) in [
+            ("p99", p99),
+            ("memory", memory),
+            ("requests/s", format!("at most {per_s}")),
+            ("ceiling", ceiling),
+        ] {
             lines.extend(hanging(&format!("  {name:<12}"), &words));
         }
         lines.extend(hanging(&format!("  {:<12}", "stands on"), &candidate.cases().join(", ")));

@@ -176,7 +176,11 @@ fn a_crossover_lies_between_two_counts() {
     let words: Vec<&str> = found.values.iter().map(|value| value.words.as_str()).collect();
     assert_eq!(
         words,
-        ["as good up to 100, better from 1,000", "no crossover up to 1,000", "better at 1,000 already, the least that was measured"]
+        [
+            "as good up to 100, better from 1,000",
+            "no crossover up to 1,000",
+            "better at 1,000 already, the least that was measured"
+        ]
     );
     assert_eq!(found.values[1].figure, None);
     use CheckOutcome::{Broken, Close, Kept};

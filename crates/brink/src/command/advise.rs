@@ -42,7 +42,9 @@ pub fn run(args: &AdviseArgs) -> Result<(), Failure> {
         let (was, is) = (&result.facts.target.machine, brink_host::machine::read());
         let facts = |m: &Machine| (m.kernel.clone(), m.cpu_model.clone(), m.cpus_allowed.clone());
         if facts(was) != facts(&is) {
-            stderr::say("brink: those results were measured on another machine, kernel or set of CPUs than this");
+            stderr::say(
+                "brink: those results were measured on another machine, kernel or set of CPUs than this",
+            );
         }
     }
     print(args, &advice, &folder)?;

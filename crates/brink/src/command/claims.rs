@@ -114,8 +114,7 @@ pub fn make(
 ) -> Result<(Plan, Spec), Failure> {
     let machine = command::machine()?;
     let (cases, spec) = plan::claims(file, quick, &machine)?;
-    let plan =
-        command::plan::of_cases((&file.name, file.seed), cases, &machine, (command_line, created))?;
+    let plan = command::plan::of_cases((&file.name, file.seed), cases, &machine, (command_line, created))?;
     Ok((plan, spec))
 }
 

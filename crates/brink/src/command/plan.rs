@@ -17,7 +17,8 @@ use crate::sweep_file::SweepFile;
 /// # Errors
 /// A usage failure for a file that is not as it must be.
 pub fn run(args: &PlanArgs) -> Result<(), Failure> {
-    let in_file = |failure: Failure| Failure { line: format!("{}: {failure}", args.file.display()), ..failure };
+    let in_file =
+        |failure: Failure| Failure { line: format!("{}: {failure}", args.file.display()), ..failure };
     let plan = if claims_file::is_one(&args.file)? {
         let file = claims_file::read(&args.file)?;
         super::claims::make(&file, args.quick, Vec::new(), String::new()).map_err(in_file)?.0

@@ -101,7 +101,10 @@ fn a_claims_file_is_run_judged_and_asked_for_advice() {
     assert_eq!(claims["judged"][0]["verdict"], "depends");
     assert_eq!(claims["advice"][0]["question"]["connections"], 10);
     let program = json(&out.join("programs/001-loop.said-r1.json"));
-    assert_eq!((&program["facts"]["shell"], &program["measures"]["makespan_ns"]), (&"sh".into(), &2.5e6.into()));
+    assert_eq!(
+        (&program["facts"]["shell"], &program["measures"]["makespan_ns"]),
+        (&"sh".into(), &2.5e6.into())
+    );
     let cases = std::fs::read_dir(&out).unwrap().filter(|entry| {
         entry.as_ref().unwrap().file_name().to_str().unwrap().starts_with(|c: char| c.is_ascii_digit())
     });
@@ -130,7 +133,8 @@ fn a_claims_file_is_run_judged_and_asked_for_advice() {
 #[test]
 fn quick_runs_less_and_cases_keep_their_names() {
     let dir = tempfile::tempdir().unwrap();
-    let quick = FILE.replace("repeats = 2\n", "repeats = 2\nquick = { connections = [5], targets = [\"tokio\"] }\n");
+    let quick =
+        FILE.replace("repeats = 2\n", "repeats = 2\nquick = { connections = [5], targets = [\"tokio\"] }\n");
     let file = written(dir.path(), &quick);
     let names = |flags: &[&str]| -> Vec<String> {
         let plan: Value = serde_json::from_str(&stdout(&[&["plan", &file], flags].concat(), 0)).unwrap();
@@ -146,9 +150,17 @@ fn quick_runs_less_and_cases_keep_their_names() {
 fn what_is_wrong_in_a_claims_file_is_said_in_one_line() {
     let dir = tempfile::tempdir().unwrap();
     for (from, to, words) in [
-        ("rule = \"opened >= 20\"", "rule = \"opened = 20\"", "claims.toml:28: [[claim]] `C1`: check `opened = 20`: "),
+        (
+            "rule = \"opened >= 20\"",
+            "rule = \"opened = 20\"",
+            "claims.toml:28: [[claim]] `C1`: check `opened = 20`: ",
+        ),
         ("rule = \"said >= 1s\"", "rule = \"said >= 1KiB\"", "a time, right of it a size"),
-        ("opened of loop.tokio-c20", "opened of loop.tokio-c21", "`loop.tokio-c21` is no case and no program"),
+        (
+            "opened of loop.tokio-c20",
+            "opened of loop.tokio-c21",
+            "`loop.tokio-c21` is no case and no program",
+        ),
         ("opened of loop.tokio-c20", "opend of loop.tokio-c20", "`opend` is not a measure of a case"),
         ("{opened} opened", "{opende} opened", "there is no value `opende`"),
         ("label = \"served\"", "label = \"a b\"", "its label: letters"),
@@ -171,7 +183,10 @@ fn what_is_wrong_in_a_claims_file_is_said_in_one_line() {
         (vec!["advise", "-c", "0"], "--connections"),
         (vec!["claims", "--resume", "/no/such/folder"], "--resume: "),
         (vec!["plan", "configs/quick.toml", "--quick"], "is no claims file"),
-        (vec!["advise", "-c", "5", "--from", "results/2026-11-21-quick"], "is not the folder of `brink claims`"),
+        (
+            vec!["advise", "-c", "5", "--from", "results/2026-11-21-quick"],
+            "is not the folder of `brink claims`",
+        ),
     ] {
         let output = crate::program::brink().args(&args).current_dir(root()).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
