@@ -38,8 +38,8 @@ pub fn run(args: &AdviseArgs) -> Result<(), Failure> {
     if advice.candidates.is_empty() {
         return Err(wrong(&format!("{}: {}", folder.display(), advice.why)));
     }
-    if let Some(result) = run.results.first() {
-        let (was, is) = (&result.facts.target.machine, brink_host::machine::read());
+    if let Some(end) = run.results.iter().find_map(|result| result.facts.target.as_ref()) {
+        let (was, is) = (&end.machine, brink_host::machine::read());
         let facts = |m: &Machine| (m.kernel.clone(), m.cpu_model.clone(), m.cpus_allowed.clone());
         if facts(was) != facts(&is) {
             stderr::say(
