@@ -93,7 +93,7 @@ impl Dimension {
 /// Three digits, and thousands marked.
 fn number(figure: f64) -> String {
     match figure {
-        f if f >= 99.95 => format_count(f.round() as u64),
+        f if f >= 99.95 || (f >= 1.0 && f.fract() == 0.0) => format_count(f.round() as u64),
         f if f >= 9.995 => format!("{f:.1}"),
         f if f >= 0.1 => format!("{f:.2}"),
         0.0 => "0".to_owned(),

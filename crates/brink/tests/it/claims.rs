@@ -26,7 +26,7 @@ warmup = "0s"
 duration = "300ms"
 [[experiment.program]]
 label = "said"
-command = "sh -c 'echo {\"makespan_ns\": 2500000, \"shell\": \"sh\"}'"
+command = "echo '{\"makespan_ns\": 2500000, \"shell\": \"sh\"}'"
 [[experiment.program]]
 label = "served"
 command = "sh -c 'echo {url} {address} >&2; exit 3'"
