@@ -3,9 +3,12 @@
 //! Every target started here ends with the test that started it.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod background;
 mod bad_input;
+mod bare;
 mod by_hand;
 mod ceiling;
+mod climbs;
 mod compare;
 mod configs;
 mod examples;
