@@ -1,6 +1,5 @@
 //! The subcommands, one file each.
 
-pub mod bare;
 pub mod ceiling;
 pub mod claims;
 pub mod compare;

@@ -108,9 +108,9 @@ mod tests {
     fn what_does_not_go_together_names_the_key() {
         let target = "model=\"mio\"";
         for (load, background, part) in [
-            ("", "workload=\"hold\"", "background: workload: closed, open and churn"),
-            ("", "workload=\"closed\"\nrate=3", "background: rate: only with workload open"),
-            ("", "think=\"1s\"\nrate=3", "background: think: only with"),
+            ("", "workload=\"hold\"", "background]: workload: closed, open and churn"),
+            ("", "workload=\"closed\"\nrate=3", "background]: rate: only with workload open"),
+            ("", "think=\"1s\"\nrate=3", "background]: think: only with"),
             ("", "conections=3", "conections"),
             ("", "connections=0", "connections"),
         ] {

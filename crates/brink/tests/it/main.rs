@@ -5,7 +5,6 @@
 
 mod background;
 mod bad_input;
-mod bare;
 mod by_hand;
 mod ceiling;
 mod climbs;
