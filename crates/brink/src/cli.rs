@@ -59,6 +59,9 @@ pub enum Command {
     Completions(CompletionsArgs),
     /// Print brink(1), or write a manual page of each command into a folder
     Man(ManArgs),
+    /// Run bare sleepers, a thread or a task each, without an engine (a program of a claims file)
+    #[command(hide = true)]
+    Bare(BareArgs),
     /// Run one resolved case (used by `sweep`, so that each case has a client process of its own)
     #[command(hide = true)]
     RunCase(RunCaseArgs),
@@ -540,6 +543,38 @@ pub struct CompletionsArgs {
 pub struct ManArgs {
     /// Folder for brink.1 and a page of each command; without it brink(1) is printed
     pub dir: Option<PathBuf>,
+}
+
+/// `brink bare`
+#[derive(Debug, Args)]
+pub struct BareArgs {
+    /// What each of them is
+    #[arg(long, value_enum)]
+    pub way: BareWay,
+    /// How many
+    #[arg(short = 'n', long, value_name = "N", default_value = "1000", value_parser = sleepers)]
+    pub sleepers: u64,
+    /// How long each waits; with --echo what its frame asks the target to wait
+    #[arg(long, value_name = "TIME", default_value = "1ms", value_parser = wait)]
+    pub wait: Duration,
+    /// Measure memory instead: make them in steps, and hold all of them for so long
+    #[arg(long, value_name = "TIME", value_parser = wait)]
+    pub hold: Option<Duration>,
+    /// Each connects there, sends one frame and gets it back
+    #[arg(long, value_name = "ADDR", value_parser = socket_address)]
+    pub echo: Option<SocketAddr>,
+    /// Stack of a thread
+    #[arg(long, value_name = "SIZE", default_value = "8MiB", value_parser = stack_size)]
+    pub stack_size: u64,
+}
+
+/// `--way` of `brink bare`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BareWay {
+    /// A thread each
+    Threads,
+    /// A task each, on tokio's multi-thread runtime
+    Tokio,
 }
 
 /// `brink run-case`: the case comes on stdin, progress goes to stdout, the result into a file.

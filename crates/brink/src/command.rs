@@ -1,5 +1,6 @@
 //! The subcommands, one file each.
 
+pub mod bare;
 pub mod ceiling;
 pub mod claims;
 pub mod compare;

