@@ -5,6 +5,7 @@
 //! Must not sample usage, judge validity or write files: the caller does.
 #![forbid(unsafe_code)]
 
+pub mod bare;
 mod conduct;
 pub mod control;
 mod dial;

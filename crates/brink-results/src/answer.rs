@@ -3,6 +3,7 @@
 //! Derived only from results, so that an old run answers the same way. Must not compare results
 //! that are not valid, and must not call a difference what the intervals do not keep apart.
 
+pub mod background;
 pub mod ceiling;
 pub mod compare;
 pub(crate) mod cost;
@@ -58,7 +59,8 @@ fn grids(run: &RunData) -> (Vec<Grid>, Vec<Grid>) {
     if !results.is_empty() {
         details.push(table::used(&run.results));
     }
-    (loads::grids(&results, &names), details)
+    let ceilings = Some(ceiling::grid(&results, &names)).filter(|grid| !grid.rows.is_empty());
+    (loads::grids(&results, &names).into_iter().chain(ceilings).collect(), details)
 }
 
 /// What the results say, one paragraph each: who holds what, at what cost, where they differ, what failed.

@@ -124,6 +124,50 @@ pub struct LoadCase {
     pub plateaus: Vec<u64>,
     /// Samples of both ends per second.
     pub samples_per_s: f64,
+    /// Another load of the same target while this one is measured; none: there is no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub background: Option<BackgroundCase>,
+    /// The connections are opened until something gives way, as `brink ceiling` does: `connections` is then where it
+    /// stops. None: as many are opened as are asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub climb: Option<ClimbCase>,
+}
+
+/// A second client that loads the target from the warm-up to the end of the window. What is not here it has in common
+/// with the load that is measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct BackgroundCase {
+    /// Client engine by name.
+    pub engine: String,
+    /// Connections in all, beside those that are measured.
+    pub connections: u64,
+    /// What is done with them.
+    pub workload: Workload,
+    /// What is spoken on them.
+    pub protocol: Protocol,
+    /// Of random arrivals.
+    pub seed: u64,
+    /// Bytes after the 40-byte header.
+    pub payload_bytes: u32,
+    /// Wait that each request asks for, in nanoseconds; null: the target's own applies.
+    pub delay_ns: Option<u64>,
+    /// CPU work that each request asks for, in microseconds; null: the target's own applies.
+    pub work_us: Option<u32>,
+    /// Threads of the engine.
+    pub threads: u32,
+    /// A connect or a reply that takes longer has failed, in nanoseconds. Comes on top of the delay asked.
+    pub timeout_ns: u64,
+}
+
+/// How an edge is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ClimbCase {
+    /// How long one way up may take, in nanoseconds.
+    pub within_ns: u64,
+    /// Memory that is to stay available, in bytes; null: a part of the machine's.
+    pub memory_floor_bytes: Option<u64>,
 }
 
 /// What is done with the connections once they are open.
@@ -224,6 +268,31 @@ impl Case {
         let seconds: f64 = path.strip_prefix("/delay/")?.parse().ok()?;
         let is_own = self.target.model == HTTP_MODEL && (0.0..=3600.0).contains(&seconds);
         is_own.then_some((seconds * 1e9).round() as u64)
+    }
+}
+
+impl LoadCase {
+    /// The background as a load of its own, beside which there is no other.
+    #[must_use]
+    pub fn of_background(&self) -> Option<Self> {
+        let own = self.background.clone()?;
+        Some(Self {
+            engine: own.engine,
+            connections: own.connections,
+            workload: own.workload,
+            protocol: own.protocol,
+            requests: None,
+            seed: own.seed,
+            payload_bytes: own.payload_bytes,
+            delay_ns: own.delay_ns,
+            work_us: own.work_us,
+            threads: own.threads,
+            timeout_ns: own.timeout_ns,
+            plateaus: vec![own.connections],
+            background: None,
+            climb: None,
+            ..self.clone()
+        })
     }
 }
 

@@ -41,6 +41,15 @@ pub const COLUMNS: &[&str] = &[
     "interrupted",
     "slo",
     "facts.{client,target}.cpu_quota",
+    "case.load.background.{engine,connections,seed,payload_bytes,delay_ns,work_us,threads,timeout_ns}",
+    "case.load.background.workload.{kind,heartbeat_ns,think_ns,rate_per_s,arrivals}",
+    "case.load.background.protocol.{kind,method,path,host,headers,body,echoes,send,expect}",
+    "case.load.climb.{within_ns,memory_floor_bytes}",
+    "background.connections.{requested,opened,failed,not_attempted,closed_early,live_at_end,peak_live,reopened,connect_per_s}",
+    "background.connections.connect_latency_ns.{p50,p90,p99,p999,max}",
+    "background.requests.{intended,completed,failed,non_2xx,not_sent,backlog_peak,per_s,per_s_intended,per_s_ceiling,window_s}",
+    "background.latency_ns.{p50,p90,p99,p999,p9999,max,mean,count,from}",
+    "background.{failures,faults}",
 ];
 
 /// What is told of each thing in a list of things.
@@ -49,6 +58,7 @@ const OF_EACH: &[(&str, &[&str])] = &[
     ("ceiling.climbs", &["connections"]),
     ("target_counters.refusals", &["phase", "error", "count"]),
     ("slo", &["rule", "value", "kept"]),
+    ("background.failures", &["phase", "errno", "count"]),
 ];
 
 /// Between the parts of a cell that holds a list.
@@ -156,6 +166,7 @@ mod tests {
     /// In a result and in no column: too long for a cell, or many for each case.
     const LEFT_OUT: &[&str] = &[
         "latency_ns.hdr",
+        "background.latency_ns.hdr",
         "memory_per_connection.method",
         "memory_per_connection.plateaus",
         "facts.client.limits",

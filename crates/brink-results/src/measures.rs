@@ -280,6 +280,26 @@ pub const MEASURES: &[Measure] = &[
     only("usage.target.threads", "target_threads", "target threads, most", Unit::Count, Better::Lower, |r| {
         plain(window::threads_max(&r.usage.target, window::span(r)?).map(|n| n as f64))
     }),
+    only("background.latency_ns.p50", "", "background latency p50", Unit::Ns, Better::Lower, |r| {
+        of_background(r, |l| l.p50)
+    }),
+    only("background.latency_ns.p99", "", "background latency p99", Unit::Ns, Better::Lower, |r| {
+        of_background(r, |l| l.p99)
+    }),
+    only("background.latency_ns.max", "", "background latency max", Unit::Ns, Better::Lower, |r| {
+        of_background(r, |l| l.max)
+    }),
+    only(
+        "background.requests.completed",
+        "",
+        "background requests completed",
+        Unit::Count,
+        Better::Higher,
+        |r| whole(r.background.as_ref()?.requests.completed),
+    ),
+    only("background.requests.failed", "", "background requests failed", Unit::Count, Better::Lower, |r| {
+        whole(r.background.as_ref()?.requests.failed)
+    }),
 ];
 
 type Pick = fn(&CaseResult) -> Option<Observation>;
@@ -322,8 +342,17 @@ fn ceiling(ceiling: &Ceiling) -> Option<Observation> {
 }
 
 fn latency(result: &CaseResult, pick: fn(&Latency) -> u64) -> Option<Observation> {
-    let value = pick(result.latency_ns.as_ref()?) as f64;
-    Some(Observation { value, half: HDR_HALF * value })
+    result.latency_ns.as_ref().map(|latency| timed(pick(latency)))
+}
+
+fn of_background(result: &CaseResult, pick: fn(&Latency) -> u64) -> Option<Observation> {
+    result.background.as_ref()?.latency_ns.as_ref().map(|latency| timed(pick(latency)))
+}
+
+/// What a histogram tells, as exactly as it can.
+fn timed(ns: u64) -> Observation {
+    let value = ns as f64;
+    Observation { value, half: HDR_HALF * value }
 }
 
 fn slope(slope: Option<Slope>) -> Option<Observation> {

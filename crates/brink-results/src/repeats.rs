@@ -4,8 +4,9 @@
 
 use crate::answer::compare::same_load;
 use crate::answer::ordered;
+use crate::gate::is_valid;
 use crate::measures::Measure;
-use crate::schema::{CaseResult, Verdict};
+use crate::schema::CaseResult;
 use crate::statistics::{Estimate, Observation, estimate, median};
 
 /// All results of one case of a run.
@@ -25,15 +26,15 @@ impl<'a> Repeats<'a> {
         self.results[0]
     }
 
-    /// Those whose figures may be believed.
+    /// Those whose figures may be believed: also a ceiling that met a limit, which it was there for.
     pub fn valid(&self) -> impl Iterator<Item = &'a CaseResult> + '_ {
-        self.results.iter().copied().filter(|result| result.validity.verdict == Verdict::Valid)
+        self.results.iter().copied().filter(|result| is_valid(result))
     }
 
     /// Those that figures are made of: the valid ones, or all where none is.
     pub fn told(&self) -> impl Iterator<Item = &'a CaseResult> + '_ {
         let none_valid = self.valid().next().is_none();
-        self.results.iter().copied().filter(move |r| none_valid || r.validity.verdict == Verdict::Valid)
+        self.results.iter().copied().filter(move |r| none_valid || is_valid(r))
     }
 
     /// The median of what [`told`](Self::told) measured, without an interval; `None` where none did.

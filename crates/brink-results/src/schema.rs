@@ -106,11 +106,31 @@ pub struct CaseResult {
     /// How the edge was found; only of `brink ceiling`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ceiling: Option<Ceiling>,
+    /// What became of the other load of the target, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub background: Option<Background>,
     /// What was asked of it with `--slo`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub slo: Vec<Slo>,
     /// What the target counted, as of its last answer; null for a foreign target.
     pub target_counters: Option<Counters>,
+}
+
+/// What a second client saw that loaded the target meanwhile. None of it is in the other figures of the client, but for
+/// what its process uses: CPU, memory, threads, descriptors.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Background {
+    /// Where its connections went.
+    pub connections: Connections,
+    /// Its requests within its window, which is that of the case.
+    pub requests: Requests,
+    /// Null where none of its requests was answered.
+    pub latency_ns: Option<Latency>,
+    /// What failed for it, by phase and errno.
+    pub failures: Vec<Failure>,
+    /// Why it did not load the target as asked, one line each; empty: it did.
+    pub faults: Vec<String>,
 }
 
 /// A rule of `--slo`, and whether the run keeps to it.

@@ -2,6 +2,7 @@
 //!
 //! Pure. Must not name limits: `failure_point` already has.
 
+mod background;
 mod cpu;
 mod cycle;
 mod missing;
@@ -63,6 +64,7 @@ pub fn judge(input: Input<'_>) -> Validity {
     found.extend(connections(result, blame));
     found.extend(dead_workers(result).map(|reason| (Verdict::Failed, reason)));
     found.extend(replies::failed(result, blame));
+    found.extend(background::failed(result, blame));
     found.extend(cycle::above_bound(result).map(|reason| (Verdict::Failed, reason)));
     let client_bound: Vec<String> =
         cpu::client_bound(result).into_iter().chain(rate::schedule_lag(result)).collect();

@@ -5,11 +5,13 @@
 use brink_client::Outcome;
 use brink_results::case::{Case, Workload};
 use brink_results::schema::{
-    CaseResult, Connections, End, EndFacts, Facts, Failure, FailurePoint, LatencyFrom, MemoryPerConnection,
-    Plateau, Predicted, RESULT_SCHEMA, Requests, Usage, Validity, Verdict,
+    Background, CaseResult, Connections, End, EndFacts, Facts, Failure, FailurePoint, LatencyFrom,
+    MemoryPerConnection, Plateau, Predicted, RESULT_SCHEMA, Requests, Usage, Validity, Verdict,
 };
 use brink_results::{hdr, memory, verdict};
 use brink_wire::control::Counters;
+
+use crate::run::background::Ended;
 
 /// What is known of a case before and beside its measurement.
 pub struct Context {
@@ -37,6 +39,8 @@ pub struct Measured {
     pub plateaus: Vec<Plateau>,
     /// By the target.
     pub counters: Option<Counters>,
+    /// Of the other load of the target, where one was begun.
+    pub background: Option<Ended>,
     /// Why figures are missing or weak.
     pub remarks: Vec<String>,
     /// What cut it short.
@@ -107,6 +111,7 @@ impl Context {
             refused: false,
             interrupted: false,
             ceiling: None,
+            background: None,
             slo: Vec::new(),
             target_counters: None,
             case: self.case,
@@ -125,8 +130,9 @@ impl Context {
         measured: Measured,
         failure_point: impl FnOnce(&[Failure]) -> Option<FailurePoint>,
     ) -> CaseResult {
-        let Measured { outcome, usage, plateaus, counters, mut remarks, interrupted, target_died, beside } =
-            measured;
+        let Measured { outcome, usage, plateaus, counters, background, beside, .. } = measured;
+        let (mut remarks, interrupted, target_died) =
+            (measured.remarks, measured.interrupted, measured.target_died);
         let window = u64::from(self.case.load.connect_window);
         let target_waits = self.target_waits;
         let edge = beside.edge.as_ref().unwrap_or(&outcome);
@@ -149,6 +155,7 @@ impl Context {
         result.delay_error_ns = hdr::delay_error(&outcome.samples.delay_error);
         result.schedule_lag_ns = hdr::delay_error(&outcome.samples.schedule_lag);
         result.makespan_ns = outcome.makespan.and_then(|makespan| u64::try_from(makespan.as_nanos()).ok());
+        result.background = background.map(|ended| of_background(ended, &result.case, target_waits));
         result.usage = usage;
         result.failures = failures;
         result.target_counters = counters;
@@ -156,6 +163,36 @@ impl Context {
             verdict::Input { result: &result, interrupted: interrupted.as_deref(), missing: &remarks };
         result.validity = verdict::judge(input);
         result
+    }
+}
+
+/// What became of the other load of the target.
+fn of_background(ended: Ended, case: &Case, target_waits: bool) -> Background {
+    let Ended { outcome, mut faults } = ended;
+    let Some(load) = case.load.of_background() else { return Background::default() };
+    let requested = load.connections;
+    let case = Case { load, ..case.clone() };
+    let outcome = match outcome {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            faults.push(format!("it could not run: {error}"));
+            let connections = Connections { requested, not_attempted: requested, ..Connections::default() };
+            return Background { connections, faults, ..Background::default() };
+        }
+    };
+    let latency_ns = hdr::latency(&outcome.samples.latency, latency_from(case.load.workload));
+    if let Err(error) = &latency_ns {
+        faults.push(format!("its latencies cannot be written: {error}"));
+    }
+    if outcome.cut_short {
+        faults.push("what was under way when its window ended was not answered in time".to_owned());
+    }
+    Background {
+        connections: connections(&outcome),
+        requests: requests(&outcome, &case, target_waits),
+        latency_ns: latency_ns.unwrap_or_default(),
+        failures: failures_of_client(&outcome, u64::from(case.load.connect_window)),
+        faults,
     }
 }
 

@@ -4,12 +4,14 @@
 
 use std::path::Path;
 
+use brink_results::answer::ceiling::headline;
 use brink_results::case::Case;
 use brink_results::schema::{CaseResult, Verdict};
 use brink_results::{answer, store};
 
 use crate::audience::Audience;
 use crate::case_process::{Asked, CaseRunner, Ran};
+use crate::ceiling::{self, Climbing};
 use crate::exit::Failure;
 use crate::hdr_file::HdrFile;
 use crate::preflight::{self, Surroundings};
@@ -38,10 +40,23 @@ impl Batch<'_> {
         let before = self.out.join(store::result_file_name(number, &case.name));
         store::set_aside(&before).map_err(|error| Failure::failed(error.to_string()))?;
         let audience = &mut self.audience;
-        let asked =
-            Asked { out: Some((self.out, number)), preflight: self.preflight, climbing: None, token: None };
-        let Ran { result, died } = self.runner.run(case, asked, |snapshot| audience.update(snapshot))?;
-        if let Some(why) = died {
+        let climbing = case.load.climb.as_ref().map(Climbing::of);
+        let asked = Asked {
+            out: Some((self.out, number)),
+            // Whether a limit is in the way of a climb is what is asked.
+            preflight: self.preflight && climbing.is_none(),
+            climbing: climbing.as_ref(),
+            token: None,
+        };
+        let Ran { mut result, died } = self.runner.run(case, asked, |snapshot| audience.update(snapshot))?;
+        if let (true, Some(climbing), true) = (died.is_some(), &climbing, result.failure_point.is_some()) {
+            result.ceiling = Some(ceiling::of_dead_client(&result, climbing.memory_floor_bytes));
+            store::write_result(self.out, number, &result)
+                .map_err(|error| Failure::failed(error.to_string()))?;
+        }
+        if let Some(found) = &result.ceiling {
+            self.audience.say(&format!("brink: {}: {}", case.name, headline(&result, found)));
+        } else if let Some(why) = died {
             self.audience.say(&format!("brink: {}: {why}", case.name));
         } else if result.validity.verdict != Verdict::Valid {
             let why = result.validity.reasons.first().map_or("", String::as_str);
@@ -61,7 +76,7 @@ pub fn forecast(cases: &[(usize, Case)]) -> Vec<(String, String)> {
     let limits = brink_host::limits::read(std::process::id());
     let cpus = brink_host::cpus::allowed().map_or(1, |cpus| cpus.len() as u32);
     let mut refused = Vec::new();
-    for (_, case) in cases {
+    for (_, case) in cases.iter().filter(|(_, case)| case.load.climb.is_none()) {
         if let Some(why) = preflight::check(case, &Surroundings::before(case, &limits, cpus)).short {
             refused.push((case.name.clone(), why));
         }

@@ -2,6 +2,7 @@
 //! holds there, comes down, and looks how the target is afterwards. Must not infer what gave way.
 
 mod after;
+mod dead;
 mod floor;
 
 use std::sync::Arc;
@@ -10,16 +11,17 @@ use std::time::{Duration, Instant};
 
 use brink_client::{GiveUp, LoadOptions, Outcome, Stop};
 use brink_results::answer::ceiling::agree;
-use brink_results::case::Case;
+use brink_results::case::{Case, ClimbCase};
 use brink_results::schema::{CaseResult, Ceiling, Climb, End, Failure, Held, StoppedBy};
 use brink_results::window;
 use serde::{Deserialize, Serialize};
 
+pub use self::dead::of_dead_client;
 pub use self::floor::Floor;
 use crate::assemble::{self, Beside};
 use crate::ends::Look;
 use crate::progress::Snapshot;
-use crate::run::{self, Course, Names, News, NotRun, Prepared, Settings, Watch};
+use crate::run::{self, Course, Names, News, NotRun, Prepared, Settings, Task, Watch};
 
 /// Attempts that fail in a row before the second way up is over, with one under way at a time.
 const FAILURES_FINE: u32 = 5;
@@ -48,6 +50,18 @@ pub struct Climbing {
     pub external: bool,
     /// Whether a token was given on the command line.
     pub token_was_typed: bool,
+}
+
+impl Climbing {
+    /// As a case of a sweep asks for it, whose targets are this machine's or brink's own.
+    pub fn of(case: &ClimbCase) -> Self {
+        Self {
+            memory_floor_bytes: case.memory_floor_bytes,
+            climb_max_s: Duration::from_nanos(case.within_ns).as_secs_f64(),
+            external: false,
+            token_was_typed: false,
+        }
+    }
 }
 
 /// Finds the edge of a case, and tells how it goes.
@@ -117,7 +131,8 @@ impl Ascent {
                 }
                 tell(News::Snapshot(snapshot));
             };
-            let course = watch.course(self.prepared.engine, &options, &enough, names, onlooker)?;
+            let task = Task { engine: self.prepared.engine, options: &options, background: None };
+            let course = watch.course(task, &enough, names, onlooker)?;
             self.note(&options, course);
             let Some(next) = self.next(stop) else { break };
             after::let_go(watch, stop, self.floor.met().is_some());

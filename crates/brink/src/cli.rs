@@ -17,6 +17,7 @@ use brink_wire::delay::Delay;
 use serde::Deserialize;
 
 use crate::location::Location;
+use crate::sweep_file::BackgroundTable;
 
 pub use examples::of as examples_of;
 pub use help::{definition, parse};
@@ -60,6 +61,9 @@ pub enum Command {
     Completions(CompletionsArgs),
     /// Print brink(1), or write a manual page of each command into a folder
     Man(ManArgs),
+    /// Run bare sleepers, a thread or a task each, without an engine (a program of a claims file)
+    #[command(hide = true)]
+    Bare(BareArgs),
     /// Run one resolved case (used by `sweep`, so that each case has a client process of its own)
     #[command(hide = true)]
     RunCase(RunCaseArgs),
@@ -260,6 +264,10 @@ pub struct LoadArgs {
     /// CPU work that each request asks of the target [default: the target's own]
     #[arg(long, value_name = "TIME", value_parser = work_us)]
     pub work: Option<u32>,
+    /// Load the target a second time while it is measured: 'connections=1,rate=2,work=200ms'; the keys are connections,
+    /// workload, rate, arrivals, think, delay, work, payload, engine and timeout [default: no other load]
+    #[arg(long, value_name = "LOAD", value_parser = crate::sweep_file::parse_background)]
+    pub background: Option<BackgroundTable>,
     /// What is said.
     #[command(flatten)]
     pub says: SpeakArgs,
@@ -566,6 +574,38 @@ pub struct CompletionsArgs {
 pub struct ManArgs {
     /// Folder for brink.1 and a page of each command; without it brink(1) is printed
     pub dir: Option<PathBuf>,
+}
+
+/// `brink bare`
+#[derive(Debug, Args)]
+pub struct BareArgs {
+    /// What each of them is
+    #[arg(long, value_enum)]
+    pub way: BareWay,
+    /// How many
+    #[arg(short = 'n', long, value_name = "N", default_value = "1000", value_parser = sleepers)]
+    pub sleepers: u64,
+    /// How long each waits; with --echo what its frame asks the target to wait
+    #[arg(long, value_name = "TIME", default_value = "1ms", value_parser = wait)]
+    pub wait: Duration,
+    /// Measure memory instead: make them in steps, and hold all of them for so long
+    #[arg(long, value_name = "TIME", value_parser = wait)]
+    pub hold: Option<Duration>,
+    /// Each connects there, sends one frame and gets it back
+    #[arg(long, value_name = "ADDR", value_parser = socket_address)]
+    pub echo: Option<SocketAddr>,
+    /// Stack of a thread
+    #[arg(long, value_name = "SIZE", default_value = "8MiB", value_parser = stack_size)]
+    pub stack_size: u64,
+}
+
+/// `--way` of `brink bare`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BareWay {
+    /// A thread each
+    Threads,
+    /// A task each, on tokio's multi-thread runtime
+    Tokio,
 }
 
 /// `brink run-case`: the case comes on stdin, progress goes to stdout, the result into a file.

@@ -1,6 +1,7 @@
 //! The subcommands, one file each.
 
 pub mod advise;
+pub mod bare;
 pub mod ceiling;
 pub mod claims;
 pub mod compare;
@@ -244,10 +245,14 @@ pub fn in_words(load: &LoadCase) -> String {
         }
         None => format!("for {} after {} of warm-up", time(load.duration_ns), time(load.warmup_ns)),
     };
+    let what = if load.climb.is_some() { "climb, then ".to_owned() + &what } else { what };
+    let beside = load.background.as_ref().map_or(String::new(), |own| {
+        format!(", beside {}", brink_results::answer::background::in_short(own))
+    });
     let bytes = match &load.protocol {
         Protocol::Frame => format!("payload {} B", load.payload_bytes),
         Protocol::Http { method, path, .. } => format!("{method} {path}"),
         Protocol::Bytes { send, .. } => format!("`{send}`"),
     };
-    format!("{what}, {long}, {bytes}")
+    format!("{what}, {long}, {bytes}{beside}")
 }

@@ -59,6 +59,7 @@ fn main() -> ExitCode {
         Command::Schema(args) => command::schema::run(&args),
         Command::Completions(args) => command::completions::run(&args),
         Command::Man(args) => command::man::run(&args),
+        Command::Bare(args) => command::bare::run(&args),
         Command::RunCase(args) => command::run_case::run(&args),
     };
     match outcome {

@@ -10,6 +10,7 @@ use brink_wire::delay::Delay;
 
 use crate::exit::Failure;
 
+mod background;
 mod claims;
 mod flags;
 mod protocol;
@@ -178,6 +179,8 @@ impl Asked {
             close: Close::Rst,
             plateaus: plateaus(self.connections),
             samples_per_s: SAMPLES_PER_S,
+            background: None,
+            climb: None,
         })
     }
 }

@@ -4,6 +4,8 @@
 //! Pure arithmetic over readings that are handed in; the table of
 //! limits and its rules live in `brink-host`.
 
+use std::borrow::Cow;
+
 use brink_host::connections::PairUse;
 use brink_host::limits::{self, LimitReading, OwnBounds, Prediction};
 use brink_results::case::{Case, LoadCase, Origin, TargetCase};
@@ -158,6 +160,7 @@ pub fn tracked(before: &[LimitReading], now: &[LimitReading]) -> Vec<LimitReadin
 
 /// Sets what a case needs against the limits of its ends.
 pub fn check(case: &Case, around: &Surroundings<'_>) -> Forecast {
+    let case = &in_all(case);
     let (mut all, mut unknown) = (Vec::new(), Vec::new());
     let mut reckon = |end, readings: &[LimitReading]| {
         let needs = Needs::of(end, case, around);
@@ -181,6 +184,15 @@ pub fn check(case: &Case, around: &Surroundings<'_>) -> Forecast {
         all,
         unknown,
     }
+}
+
+/// With the connections of its background, which are there beside the others. What its engine takes by itself, threads
+/// and descriptors, is not reckoned.
+fn in_all(case: &Case) -> Cow<'_, Case> {
+    let Some(background) = &case.load.background else { return Cow::Borrowed(case) };
+    let mut both = case.clone();
+    both.load.connections = both.load.connections.saturating_add(background.connections);
+    Cow::Owned(both)
 }
 
 /// What a target that says what it is bounds by itself.

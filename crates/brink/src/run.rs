@@ -3,6 +3,7 @@
 //!
 //! A case that fails is a result too; only what never began has none.
 
+pub mod background;
 mod watch;
 pub mod witness;
 
@@ -20,11 +21,11 @@ use brink_client::{Engine, LoadOptions, Outcome, ProbeError};
 use brink_host::connections;
 use brink_results::case::{Case, Protocol};
 use brink_results::schema::{CaseResult, End, EndFacts, Failure, Predicted};
-use brink_wire::control::{DeadWorker, LimitReading};
+use brink_wire::control::{DeadWorker, Info, LimitReading};
 use brink_wire::value::format_cpus;
 use serde::{Deserialize, Serialize};
 
-pub use self::watch::{Course, Names, Watch};
+pub use self::watch::{Course, Names, Task, Watch};
 
 /// How a case is run, beside what the case itself says.
 pub struct Settings {
@@ -99,6 +100,8 @@ pub struct Prepared {
     pub options: LoadOptions,
     /// And by which engine.
     pub engine: &'static Engine,
+    /// What another client is asked to do meanwhile.
+    pub background: Option<background::Asked>,
     /// What arithmetic says of it.
     pub forecast: Forecast,
     /// When the case began.
@@ -122,7 +125,9 @@ pub fn run(
     }
     tell(News::Preamble(&prepared.preamble()));
     let onlooker = move |_: &_, snapshot: &_| tell(News::Snapshot(snapshot));
-    let course = watch.course(prepared.engine, &prepared.options, &settings.stop, Names::Plain, onlooker);
+    let background = prepared.background.as_ref();
+    let task = Task { engine: prepared.engine, options: &prepared.options, background };
+    let course = watch.course(task, &settings.stop, Names::Plain, onlooker);
     match course {
         Ok(course) => Ok(finish(prepared, watch, course, Beside::default())),
         Err(error) => Err(prepared.broken(&error)),
@@ -152,6 +157,9 @@ pub fn prepare(mut case: Case, settings: &Settings) -> Result<Prepared, NotRun> 
     if case.load.protocol == Protocol::Frame && reached.info.is_some() {
         // Only now it is known which of brink's own targets runs there.
         case.load.protocol = plan::of_model(&case.target.model);
+        if let Some(background) = &mut case.load.background {
+            background.protocol = case.load.protocol.clone();
+        }
     }
     context.case = case;
     if let Some(facts) = &reached.facts {
@@ -178,15 +186,38 @@ pub fn prepare(mut case: Case, settings: &Settings) -> Result<Prepared, NotRun> 
         Ok(options) => options,
         Err(why) => return Err(NotRun::Broken(Box::new(context), why)),
     };
-    let Some(engine) = brink_client::find(&context.case.load.engine) else {
-        let why = format!("no engine `{}`", context.case.load.engine);
-        return Err(NotRun::Broken(Box::new(context), why));
+    let engine = match engine(&context.case.load.engine) {
+        Ok(engine) => engine,
+        Err(why) => return Err(NotRun::Broken(Box::new(context), why)),
+    };
+    let background = match beside(&context.case, &options, reached.info.as_ref()) {
+        Ok(background) => background,
+        Err(why) => return Err(NotRun::Broken(Box::new(context), why)),
     };
     match probe(&context.case, &options, &mut reached) {
         Ok(waits) => context.target_waits = waits,
         Err(why) => return Err(NotRun::Unreachable(Box::new(context), why)),
     }
-    Ok(Prepared { context, reached, options, engine, forecast, began })
+    Ok(Prepared { context, reached, options, engine, background, forecast, began })
+}
+
+fn engine(name: &str) -> Result<&'static Engine, String> {
+    brink_client::find(name).ok_or_else(|| format!("no engine `{name}`"))
+}
+
+/// What the other client is asked to do, where there is one.
+fn beside(
+    case: &Case,
+    measured: &LoadOptions,
+    info: Option<&Info>,
+) -> Result<Option<background::Asked>, String> {
+    let Some(load) = case.load.of_background() else { return Ok(None) };
+    let engine = engine(&load.engine)?;
+    let case = Case { load, ..case.clone() };
+    let options = options::of_case(&case, measured.target, info)?;
+    // Its connections are told from the others.
+    let options = LoadOptions { first_connection_id: measured.connections, ..options };
+    Ok(Some(background::Asked { engine, options }))
 }
 
 impl Prepared {
@@ -258,7 +289,7 @@ pub fn finish(prepared: Prepared, mut watch: Watch, course: Course, beside: Besi
         testimony.note_end(how);
     }
     let (usage, sampled) = watch.take_usage();
-    let Course { outcome, plateaus } = course;
+    let Course { outcome, plateaus, background } = course;
     let mut remarks = remarks(&outcome, ending.as_ref(), silent, &dead_workers);
     remarks.extend(remark);
     if !sampled {
@@ -276,6 +307,7 @@ pub fn finish(prepared: Prepared, mut watch: Watch, course: Course, beside: Besi
         usage,
         plateaus,
         counters,
+        background,
         beside,
     };
     context.measured(measured, |failures| preflight::failure_point(failures, &evidence))

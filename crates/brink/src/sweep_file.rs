@@ -2,6 +2,8 @@
 //!
 //! Nothing is resolved here and nothing is looked up on the machine.
 
+mod background;
+
 use std::fmt;
 use std::marker::PhantomData;
 use std::path::Path;
@@ -16,6 +18,8 @@ use brink_wire::delay::Delay;
 use crate::cli::{ArrivalsName, CloseName, WorkloadName};
 use crate::location::Location;
 use crate::{cli, nearest};
+
+pub use self::background::{BackgroundTable, parse as parse_background};
 
 /// A whole file.
 #[derive(Debug, Clone, Deserialize)]
@@ -93,6 +97,11 @@ pub struct LoadTable {
     pub duration: Option<Typed<TimeAboveZero>>,
     pub timeout: Option<Typed<TimeAboveZero>>,
     pub close: Option<CloseName>,
+    pub background: Option<BackgroundTable>,
+    /// Each case is a ceiling, as `brink ceiling` finds it; `connections` is where it stops.
+    pub climb: bool,
+    pub climb_within: Option<Typed<TimeAboveZero>>,
+    pub memory_floor: Option<Typed<Memory>>,
 }
 
 /// `[[step]]`: one point of the curve; what it names goes before `[load]` and `[[target]]`.
@@ -234,6 +243,7 @@ kinds! {
     Work: u32 = cli::work_us;
     Size: u32 = cli::payload;
     Stack: u64 = cli::stack_size;
+    Memory: u64 = cli::size;
     Cpus: cli::Cpus = cli::cpus;
 }
 

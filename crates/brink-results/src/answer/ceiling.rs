@@ -7,7 +7,12 @@ use brink_wire::value::{format_bytes, format_count};
 
 use super::single::{end_memory, entry};
 use crate::answer::failures::{self, confidence_name, end_name};
-use crate::answer::table::{cpu_seconds, printable};
+use crate::answer::grid::Grid;
+use crate::answer::naming::Names;
+use crate::answer::spread::figure;
+use crate::answer::table::{NULL, cpu_seconds, printable, runs};
+use crate::measures::Measure;
+use crate::repeats::{Repeats, grouped};
 use crate::schema::{CaseResult, Ceiling, Climb, FailurePoint, Held, KernelScope, Predicted, StoppedBy};
 
 /// One result of `brink ceiling` as plain text that ends with a newline. Of any other result it is the answer of a load.
@@ -78,8 +83,41 @@ fn in_words(held: &Held) -> String {
     )
 }
 
+/// One row for each case that looked for its edge; the figures of several are medians.
+pub(super) fn grid(results: &[&CaseResult], names: &Names) -> Grid {
+    let found: Vec<&CaseResult> = results.iter().copied().filter(|r| r.ceiling.is_some()).collect();
+    let row = |group: &Repeats| {
+        let r = group.first();
+        let estimate = Measure::find("ceiling.at_connections").and_then(|measure| group.estimate(measure));
+        let seen = |r: &CaseResult| Some(r.ceiling.as_ref()?.at_connections as f64);
+        let count = |n: f64| format_count(n.round() as u64);
+        let at = match estimate.filter(|estimate| estimate.count > 1) {
+            Some(estimate) => figure(&estimate, |n| format_count(n.round() as u64)),
+            None => group.median(seen).map_or(NULL.to_owned(), count),
+        };
+        let predicted = group.median(|r| r.predicted.as_ref().map(|p| p.at_connections as f64));
+        let limit = match (&r.failure_point, r.ceiling.as_ref().map(|c| c.stopped_by)) {
+            (Some(point), _) => format!("{} on the {}", point.limit, end_name(point.end)),
+            (None, Some(StoppedBy::StopAt)) => "nothing gave way".to_owned(),
+            (None, Some(StoppedBy::Time)) => "its time was over".to_owned(),
+            (None, _) => "it was stopped".to_owned(),
+        };
+        let stop_at = format_count(r.case.load.connections);
+        let predicted = predicted.map_or(NULL.to_owned(), count);
+        vec![names.of(r), stop_at, predicted, at, runs(group), limit]
+    };
+    Grid {
+        title: "Ceilings, connections up to where something gave way:".to_owned(),
+        heads: ["target", "stops at", "predicted", "ceiling", "runs", "ended by"].map(str::to_owned).to_vec(),
+        rows: grouped(&found).iter().map(row).collect(),
+        last_is_words: true,
+        notes: Vec::new(),
+    }
+}
+
 /// `threads: 16,301 connections, then rlimit.nofile on the target`
-pub(crate) fn headline(result: &CaseResult, ceiling: &Ceiling) -> String {
+#[must_use]
+pub fn headline(result: &CaseResult, ceiling: &Ceiling) -> String {
     let label = printable(&result.case.target.label);
     let at = format_count(ceiling.at_connections);
     let why = match (&result.failure_point, ceiling.stopped_by) {

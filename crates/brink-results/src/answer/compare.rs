@@ -162,12 +162,20 @@ fn comparable(a: &CaseResult, b: &CaseResult) -> bool {
 pub(crate) fn same_load(a: &LoadCase, b: &LoadCase) -> bool {
     let plain = |load: &LoadCase| {
         let mut load = LoadCase { seed: 0, ..load.clone() };
-        if let Protocol::Http { host, .. } = &mut load.protocol {
-            host.clear();
+        clear_host(&mut load.protocol);
+        if let Some(background) = &mut load.background {
+            background.seed = 0;
+            clear_host(&mut background.protocol);
         }
         load
     };
     plain(a) == plain(b)
+}
+
+fn clear_host(protocol: &mut Protocol) {
+    if let Protocol::Http { host, .. } = protocol {
+        host.clear();
+    }
 }
 
 /// The same load to the same target, but for the engine that asks and its threads.

@@ -14,8 +14,10 @@ use crate::window;
 #[must_use]
 pub fn held(results: &[&CaseResult]) -> Option<String> {
     let mut groups: Vec<(u64, Vec<Holder>)> = Vec::new();
-    for label in labels(results) {
-        let (most, holder) = holder(results, label);
+    // What a climb is asked for is only where it stops.
+    let results: Vec<&CaseResult> = results.iter().copied().filter(|r| r.ceiling.is_none()).collect();
+    for label in labels(&results) {
+        let (most, holder) = holder(&results, label);
         match groups.iter_mut().find(|group| group.0 == most) {
             Some(same) => same.1.push(holder),
             None => groups.push((most, vec![holder])),

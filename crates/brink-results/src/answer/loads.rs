@@ -21,7 +21,8 @@ pub fn grids(results: &[&CaseResult], names: &Names) -> Vec<Grid> {
     let open = of(|r| matches!(r.case.load.workload, Workload::Open { .. }));
     let counted = of(|r| r.makespan_ns.is_some() || r.case.load.workload == Workload::Burst);
     let churn = of(|r| matches!(r.case.load.workload, Workload::Churn { .. }));
-    [bursts(&counted, names), opens(&open, names), churns(&churn, names)]
+    let background = super::background::grid(results, names);
+    [bursts(&counted, names), opens(&open, names), churns(&churn, names), background]
         .into_iter()
         .filter(|grid| !grid.rows.is_empty())
         .collect()

@@ -24,7 +24,7 @@ struct Trait {
 }
 
 /// In the order in which a name gives them.
-const TRAITS: [Trait; 13] = [
+const TRAITS: [Trait; 15] = [
     of_load(|r| r.case.load.workload.name().to_owned(), false),
     of_load(|r| protocol(&r.case.load.protocol), false),
     of_load(|r| format!("engine {}", r.case.load.engine), false),
@@ -38,6 +38,11 @@ const TRAITS: [Trait; 13] = [
     of_load(|r| format!("{} client threads", r.case.load.threads), true),
     of_load(|r| ns_words("asks delay", r.case.load.delay_ns), true),
     of_load(|r| r.case.load.work_us.map_or(String::new(), |us| format!("asks work {us} us")), true),
+    of_load(
+        |r| r.case.load.background.as_ref().map_or("no background".to_owned(), super::background::in_short),
+        true,
+    ),
+    of_load(|r| if r.case.load.climb.is_some() { "climb".to_owned() } else { String::new() }, true),
     of_target(|r| format!("delay {}", String::from(r.case.target.delay))),
     of_target(|r| format!("work {} us", r.case.target.work_us)),
     of_target(|r| format!("{} processes", r.case.target.processes)),

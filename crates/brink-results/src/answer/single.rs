@@ -6,7 +6,7 @@ use brink_wire::value::{format_bytes, format_count, format_ns};
 
 use crate::answer::failures::point_sentence;
 use crate::answer::table::{NULL, cpu, cpu_seconds, printable, rate, slope, verdict_name};
-use crate::answer::{workers, workload, wrap};
+use crate::answer::{background, workers, workload, wrap};
 use crate::case::Workload;
 use crate::schema::{CaseResult, EndMemory, KernelScope, LatencyFrom, Verdict};
 use crate::verdict::NO_REQUESTS;
@@ -50,6 +50,9 @@ pub fn answer_one(result: &CaseResult) -> String {
     if let Some(error) = &result.delay_error_ns {
         let error = percentiles(&[("p50", error.p50), ("p99", error.p99), ("max", error.max)]);
         say("delay off by", &error);
+    }
+    if let Some(seen) = &result.background {
+        say("background", &background::outcome(seen));
     }
     let memory = &result.memory_per_connection;
     say("target/conn", &end_memory(&memory.target, false));

@@ -34,6 +34,12 @@ pub fn words(load: &LoadCase) -> String {
     if load.protocol != Protocol::Frame {
         text.push_str(&format!(", {}", protocol(&load.protocol)));
     }
+    if load.climb.is_some() {
+        text.push_str(", climbing");
+    }
+    if let Some(own) = &load.background {
+        text.push_str(&format!(", beside {}", super::background::in_short(own)));
+    }
     text
 }
 

@@ -35,14 +35,15 @@ impl Dimension {
         }
     }
 
-    /// That of a program's figure, by the end of its name: `makespan_ns`, `wall_s`, `user_bytes`, `requests_per_s`.
+    /// That of a program's figure, by the end of its name: `makespan_ns`, `wall_s`, `user_bytes`, `requests_per_s`; what is
+    /// counted for each of many is of the same kind: `user_bytes_per_sleeper`.
     #[must_use]
     pub fn of_name(name: &str) -> (Self, f64) {
         match () {
             () if name.ends_with("_per_s") => (RATE, 1.0),
             () if name.ends_with("_ns") => (TIME, 1e-9),
             () if name.ends_with("_s") => (TIME, 1.0),
-            () if name.ends_with("_bytes") => (SIZE, 1.0),
+            () if name.ends_with("_bytes") || name.contains("_bytes_per_") => (SIZE, 1.0),
             () => (PLAIN, 1.0),
         }
     }
@@ -123,5 +124,6 @@ mod tests {
         assert_eq!(Dimension { time: 127, size: 0 }.times(TIME), None);
         assert_eq!(Dimension::of_name("requests_per_s").0, RATE);
         assert_eq!(Dimension::of_name("wall_ns"), (TIME, 1e-9));
+        assert_eq!(Dimension::of_name("user_bytes_per_sleeper").0, SIZE);
     }
 }

@@ -15,7 +15,7 @@ use crate::schema::CaseResult;
 
 /// Fields of `load` that do not belong to the question: who asks, from where, for how long, and what follows from
 /// the number of connections.
-const NOT_ASKED: [&str; 12] = [
+const NOT_ASKED: [&str; 17] = [
     "engine",
     "threads",
     "cpus",
@@ -28,9 +28,16 @@ const NOT_ASKED: [&str; 12] = [
     "samples_per_s",
     "plateaus",
     "protocol.host",
+    // Of a background likewise; where one is asked and the other not, its connections differ.
+    "background.seed",
+    "background.timeout_ns",
+    "background.protocol.host",
+    // How long an edge may be looked for. That it was looked for shows in what is asked instead of connections.
+    "climb.within_ns",
+    "climb.memory_floor_bytes",
 ];
 /// Fields that say nothing: they follow from others, or are drawn.
-const NOT_SAID: [&str; 4] = ["load.seed", "load.plateaus", "name", "repeat"];
+const NOT_SAID: [&str; 5] = ["load.seed", "load.background.seed", "load.plateaus", "name", "repeat"];
 
 /// A field that two cases differ in.
 #[derive(Debug, Clone, PartialEq, Eq)]

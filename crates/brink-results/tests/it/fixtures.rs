@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use brink_results::case::{Arrivals, Case, Close, LoadCase, Origin, Protocol, TargetCase, Workload};
+use brink_results::case::{
+    Arrivals, BackgroundCase, Case, Close, LoadCase, Origin, Protocol, TargetCase, Workload,
+};
 use brink_results::memory::memory_per_connection;
 use brink_results::schema::*;
 use brink_results::store::RunData;
@@ -91,6 +93,8 @@ pub fn case(model: &str, connections: u64) -> Case {
             close: Close::Rst,
             plateaus,
             samples_per_s: 4.0,
+            background: None,
+            climb: None,
         },
     }
 }
@@ -187,6 +191,7 @@ pub fn result(model: Model, connections: u64) -> CaseResult {
         refused: false,
         interrupted: false,
         ceiling: None,
+        background: None,
         slo: Vec::new(),
         target_counters: Some(Counters {
             accepted: connections,
@@ -402,6 +407,30 @@ pub fn everything() -> CaseResult {
     made.usage.client.truncate(2);
     made.case.load.protocol = foreign("x", 10).case.load.protocol;
     made.facts.target.as_mut().unwrap().work_error_ratio = Some(0.012);
+    beside(made)
+}
+
+/// The same result beside another load of its target, which went well.
+pub fn beside(mut made: CaseResult) -> CaseResult {
+    made.case.load.background = Some(BackgroundCase {
+        engine: "mio".to_owned(),
+        connections: 2,
+        workload: Workload::Open { rate_per_s: 5.0, arrivals: Arrivals::Fixed },
+        protocol: Protocol::Frame,
+        seed: 1,
+        payload_bytes: 64,
+        delay_ns: None,
+        work_us: Some(200_000),
+        threads: 1,
+        timeout_ns: 5_000_000_000,
+    });
+    let latency_ns = made.latency_ns.clone();
+    made.background = Some(Background {
+        connections: Connections { requested: 2, opened: 2, live_at_end: 2, ..Connections::default() },
+        requests: Requests { intended: 20, completed: 20, window_s: 4.0, ..Requests::default() },
+        latency_ns,
+        ..Background::default()
+    });
     made
 }
 

@@ -208,6 +208,14 @@ pub fn wait(text: &str) -> Result<Duration, String> {
     Ok(wait)
 }
 
+/// Reads a number of bare sleepers.
+pub fn sleepers(text: &str) -> Result<u64, String> {
+    match value::parse_count(text)? {
+        count @ 1..=1_000_000 => Ok(count),
+        _ => Err(format!("`{text}` is out of bounds: 1 to 1m are allowed")),
+    }
+}
+
 /// Reads a number of threads.
 pub fn threads(text: &str) -> Result<u32, String> {
     match value::parse_count(text)? {

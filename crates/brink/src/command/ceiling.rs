@@ -1,21 +1,19 @@
 //! `brink ceiling`: how many connections a target and this client hold, what gives way first, and what lifts it.
 
-use brink_results::case::{Case, Origin};
-use brink_results::schema::{After, CaseResult, Ceiling, StoppedBy};
+use brink_results::case::Case;
+use brink_results::schema::CaseResult;
 use brink_results::{answer, store};
 use brink_wire::value::{format_bytes, format_count};
 
 use crate::audience::Audience;
 use crate::case_process::{Asked, CaseRunner, Ran};
-use crate::ceiling::{Climbing, Floor};
+use crate::ceiling::{self, Climbing};
 use crate::cli::CeilingArgs;
 use crate::command;
 use crate::exit::{Code, Failure};
-use crate::options;
 use crate::plan::{self, Machine};
 use crate::preflight::{self, Surroundings};
 use crate::progress::Left;
-use crate::reach;
 use crate::stderr;
 
 /// Connections above what this client's own limits let it open, so that one of them is met.
@@ -69,7 +67,7 @@ pub fn run(args: &CeilingArgs) -> Result<(), Failure> {
     audience.finish();
     let Ran { mut result, died } = ran?;
     if died.is_some() && result.failure_point.is_some() {
-        result.ceiling = Some(of_dead_client(&result, args.memory_floor));
+        result.ceiling = Some(ceiling::of_dead_client(&result, args.memory_floor));
         if let Some(out) = &args.out {
             store::write_result(out, 1, &result).map_err(|error| Failure::failed(error.to_string()))?;
         }
@@ -106,34 +104,6 @@ fn resolve(args: &CeilingArgs, machine: &Machine) -> Result<Case, Failure> {
     let own = preflight::client_max(&first, &around, !args.client.source_ip.is_empty());
     let stop_at = own.map_or(STOP_AT_MAX, |own| own.saturating_add(own / 20 + BEYOND)).min(STOP_AT_MAX);
     plan::ceiling(args, stop_at, machine)
-}
-
-/// Of a client that took what it knew with it.
-fn of_dead_client(result: &CaseResult, memory_floor_bytes: Option<u64>) -> Ceiling {
-    let floor = Floor::new(memory_floor_bytes, result.facts.client.machine.memory_bytes);
-    Ceiling {
-        at_connections: result.connections.peak_live,
-        stopped_by: StoppedBy::ClientDied,
-        stop_at: result.connections.requested,
-        memory_floor_bytes: floor.bytes(),
-        climbs: Vec::new(),
-        held: None,
-        after: after_death(&result.case),
-    }
-}
-
-/// A target that brink had started ended with the client; one that ran before is asked.
-fn after_death(case: &Case) -> After {
-    let Origin::Address { address, .. } = &case.target.origin else {
-        let why = Some("it was started for this, and ended with the client".to_owned());
-        return After { alive: Some(false), serving: Some(false), left: None, why };
-    };
-    let asked = reach::resolve("--target", address).and_then(|at| {
-        let options = options::of_case(case, at, None)?;
-        brink_client::probe(&options).map_err(|error| error.to_string())
-    });
-    let is_serving = asked.is_ok();
-    After { alive: is_serving.then_some(true), serving: Some(is_serving), left: None, why: asked.err() }
 }
 
 /// A ceiling that was found is no failure, whatever it was.

@@ -178,6 +178,8 @@ fn verdict(run: &RunData, signal: Option<Code>, breach: Option<Code>) -> Result<
         return Err(Failure::said(code));
     }
     let of = |result: &CaseResult| match result.validity.verdict {
+        // A ceiling that was found is no failure, whatever it was.
+        _ if result.ceiling.is_some() => None,
         Verdict::Valid => None,
         Verdict::Failed | Verdict::LimitBound if result.refused => Some(Code::Refused),
         Verdict::Failed | Verdict::LimitBound => Some(Code::Failed),

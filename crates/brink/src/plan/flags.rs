@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use brink_results::case::{Case, Close, LoadCase, Origin, TargetCase};
+use brink_results::case::{Case, ClimbCase, Close, LoadCase, Origin, TargetCase};
 use brink_wire::delay::Delay;
 
+use super::background::{self, Beside};
 use super::protocol::ProtocolAsked;
 use super::workload::{Resolved, WorkloadAsked};
 use super::{
@@ -14,9 +15,12 @@ use super::{
 use crate::cli::{CeilingArgs, ClientArgs, CloseName, LoadArgs, SpeakArgs, WhereArgs, WorkloadName};
 use crate::exit::Failure;
 use crate::location::Location;
+use crate::sweep_file::BackgroundTable;
 
 /// Looks at both ends per second while a ceiling is searched: memory must not run out between two of them.
 const CEILING_SAMPLES_PER_S: f64 = 10.0;
+/// How long one way up may take where nothing is named: as the flag.
+const CLIMB_WITHIN: Duration = Duration::from_secs(600);
 
 /// The case that the flags of `brink load` describe.
 ///
@@ -45,6 +49,7 @@ pub fn load(args: &LoadArgs, machine: &Machine) -> Result<Case, Failure> {
         delay: args.delay,
         work_us: args.work,
         timeout: args.timeout,
+        background: args.background.as_ref(),
     };
     flags.case(machine)
 }
@@ -72,14 +77,22 @@ pub fn ceiling(args: &CeilingArgs, stop_at: u64, machine: &Machine) -> Result<Ca
         delay: None,
         work_us: None,
         timeout: args.timeout,
+        background: None,
     };
     let mut case = flags.case(machine)?;
     case.name = format!("ceiling-{}", case.target.model);
     let load = &mut case.load;
-    load.plateaus = steps(stop_at);
-    load.samples_per_s = CEILING_SAMPLES_PER_S;
+    climb(load, Some(args.climb_within), args.memory_floor);
     load.connect_window = args.connect_window.unwrap_or(load.connect_window);
     Ok(case)
+}
+
+/// Makes a load one that looks for the edge. `within`: how long one way up may take.
+pub(super) fn climb(load: &mut LoadCase, within: Option<Duration>, memory_floor_bytes: Option<u64>) {
+    load.plateaus = steps(load.connections);
+    load.samples_per_s = CEILING_SAMPLES_PER_S;
+    let within_ns = ns(within.unwrap_or(CLIMB_WITHIN));
+    load.climb = Some(ClimbCase { within_ns, memory_floor_bytes });
 }
 
 /// Counts at which the way up pauses, six in each decade: whatever the ceiling, there are some below it.
@@ -99,6 +112,7 @@ struct Flags<'a> {
     delay: Option<Delay>,
     work_us: Option<u32>,
     timeout: Duration,
+    background: Option<&'a BackgroundTable>,
 }
 
 impl Flags<'_> {
@@ -118,7 +132,7 @@ impl Flags<'_> {
         };
         let target = load_target(at, location, self.delay.filter(|_| delay_asked.is_none()), machine)?;
         let http = location.and_then(|location| location.http.as_ref());
-        let (protocol, payload_bytes) = ProtocolAsked {
+        let speaks = ProtocolAsked {
             model: is_own.then_some(target.model.as_str()),
             http,
             method: says.method.as_deref(),
@@ -127,8 +141,8 @@ impl Flags<'_> {
             expect: says.expect.as_deref(),
             payload: says.payload,
             asks: self.delay.is_some() || self.work_us.is_some(),
-        }
-        .resolve("--")?;
+        };
+        let (protocol, payload_bytes) = speaks.resolve("--")?;
         let address = location.map(|location| location.address.as_str());
         let asked = Asked {
             connections: self.connections,
@@ -146,6 +160,20 @@ impl Flags<'_> {
             source_ips: client.source_ip.clone(),
         };
         asked.check_sources("--source-ip", address)?;
+        let mut load = LoadCase {
+            work_us: self.work_us,
+            connect_rate_per_s: client.connect_rate,
+            timeout_ns: ns(self.timeout),
+            close: match client.close {
+                CloseName::Rst => Close::Rst,
+                CloseName::Fin => Close::Fin,
+            },
+            ..asked.load_case(machine)?
+        };
+        if let Some(table) = self.background {
+            let beside = Beside { protocol: speaks, delay: None, load: &load };
+            load.background = Some(background::resolve(table, beside, "--background: ")?);
+        }
         Ok(Case {
             name: match target.origin {
                 Origin::Started => format!("{}-c{}", target.model, self.connections),
@@ -153,16 +181,7 @@ impl Flags<'_> {
             },
             repeat: 1,
             target,
-            load: LoadCase {
-                work_us: self.work_us,
-                connect_rate_per_s: client.connect_rate,
-                timeout_ns: ns(self.timeout),
-                close: match client.close {
-                    CloseName::Rst => Close::Rst,
-                    CloseName::Fin => Close::Fin,
-                },
-                ..asked.load_case(machine)?
-            },
+            load,
         })
     }
 }

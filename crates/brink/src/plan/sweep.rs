@@ -6,18 +6,26 @@ use brink_results::case::{Case, Close, LoadCase, Origin, TargetCase};
 use brink_wire::delay::Delay;
 use brink_wire::value::format_duration;
 
+use super::background::{self, Beside};
+use super::flags;
 use super::protocol::ProtocolAsked;
 use super::workload::WorkloadAsked;
 use super::{
     Asked, ENGINE_DEFAULT, Machine, command_label, is_loopback, is_loopback_v4, ns, started, worker_threads,
 };
-use crate::cli::CloseName;
+use crate::cli::{CloseName, WorkloadName};
 use crate::exit::Failure;
 use crate::location::{HttpPlace, Location};
-use crate::sweep_file::{LoadTable, StepTable, SweepFile, TargetTable};
+use crate::sweep_file::{Kind, LoadTable, StepTable, SweepFile, TargetTable, Typed};
 
 /// How long a connect or a reply may take where nothing is named.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+
+/// The same where an edge is looked for, how long the connections are held there, and how often each echoes meanwhile:
+/// as the flags of `brink ceiling`.
+const TIMEOUT_OF_CLIMB: Duration = Duration::from_secs(5);
+const HOLD_OF_CLIMB: Duration = Duration::from_secs(5);
+const HEARTBEAT_OF_CLIMB: Duration = Duration::from_secs(1);
 
 /// How often each case is run where nothing is named: the fewest runs of which an interval can be told that is of use.
 pub(super) const REPEATS_DEFAULT: u32 = 3;
@@ -90,17 +98,18 @@ fn sweep_case(
     let target_case = sweep_target(target, &place, delay, machine)?;
     let connections = step.connections.0;
     let rate = step.rate.or(load.rate).map(|rate| rate.0);
+    check_climb(load)?;
     let workload = WorkloadAsked {
-        kind: load.workload,
+        kind: load.workload.or(load.climb.then_some(WorkloadName::Hold)),
         connections,
         think: load.think.as_ref().map(|time| time.0),
-        heartbeat: load.heartbeat.as_ref().map(|time| time.0),
+        heartbeat: load.heartbeat.as_ref().map(|time| time.0).or(load.climb.then_some(HEARTBEAT_OF_CLIMB)),
         rate_per_s: rate,
         arrivals: load.arrivals,
         seed: load.seed,
         requests: step.requests.as_ref().or(load.requests.as_ref()).map(|count| count.0),
-        duration: step.duration.as_ref().or(load.duration.as_ref()).map(|time| time.0),
-        warmup: step.warmup.as_ref().or(load.warmup.as_ref()).map(|time| time.0),
+        duration: named(&step.duration, &load.duration).or(load.climb.then_some(HOLD_OF_CLIMB)),
+        warmup: named(&step.warmup, &load.warmup).or(load.climb.then_some(Duration::ZERO)),
     }
     .resolve("")?;
     let is_own = target.model.is_some();
@@ -121,17 +130,18 @@ fn sweep_case(
         (None, None) if !is_own && place.http.is_none() => (&load.send, &load.expect),
         own => own,
     };
-    let (protocol, payload_bytes) = ProtocolAsked {
+    let headers = headers(target)?;
+    let speaks = ProtocolAsked {
         model: target.model.as_ref().map(|model| model.0.as_str()),
         http: place.http.as_ref(),
         method: target.method.as_ref().map(|method| method.0.as_str()),
-        headers: &headers(target)?,
+        headers: &headers,
         send: send.as_ref().map(|bytes| bytes.0.as_str()),
         expect: expect.as_ref().map(|bytes| bytes.0.as_str()),
         payload: step.payload.as_ref().or(load.payload.as_ref()).map(|size| size.0),
         asks: delay_asked.is_some() || load.work.is_some(),
-    }
-    .resolve("")?;
+    };
+    let (protocol, payload_bytes) = speaks.resolve("")?;
     let asked = Asked {
         connections,
         delay,
@@ -148,21 +158,58 @@ fn sweep_case(
         source_ips: load.source_ip.clone(),
     };
     asked.check_sources("source_ip", address)?;
+    let timeout_default = if load.climb { TIMEOUT_OF_CLIMB } else { TIMEOUT_DEFAULT };
+    let mut load_case = LoadCase {
+        work_us: load.work.as_ref().map(|work| work.0),
+        connect_rate_per_s: load.connect_rate.as_ref().map(|rate| rate.0 as f64),
+        timeout_ns: ns(load.timeout.as_ref().map_or(timeout_default, |time| time.0)),
+        close: match load.close {
+            Some(CloseName::Fin) => Close::Fin,
+            Some(CloseName::Rst) | None => Close::Rst,
+        },
+        ..asked.load_case(machine)?
+    };
+    if load.climb {
+        let within = load.climb_within.as_ref().map(|time| time.0);
+        flags::climb(&mut load_case, within, load.memory_floor.as_ref().map(|size| size.0));
+    }
+    if let Some(table) = &load.background {
+        // What each request must ask for instead of the target's own wait, these must, too.
+        let delay = delay_asked.filter(|_| load.delay.is_none());
+        let beside = Beside { protocol: speaks, delay, load: &load_case };
+        load_case.background = Some(background::resolve(table, beside, "[load.background]: ")?);
+    }
     Ok(Case {
         name: case_name(&target_case.label, step, &steps(file), repeat),
         repeat,
         target: target_case,
-        load: LoadCase {
-            work_us: load.work.as_ref().map(|work| work.0),
-            connect_rate_per_s: load.connect_rate.as_ref().map(|rate| rate.0 as f64),
-            timeout_ns: ns(load.timeout.as_ref().map_or(TIMEOUT_DEFAULT, |time| time.0)),
-            close: match load.close {
-                Some(CloseName::Fin) => Close::Fin,
-                Some(CloseName::Rst) | None => Close::Rst,
-            },
-            ..asked.load_case(machine)?
-        },
+        load: load_case,
     })
+}
+
+fn named<K: Kind<Value = Duration>>(step: &Option<Typed<K>>, load: &Option<Typed<K>>) -> Option<Duration> {
+    step.as_ref().or(load.as_ref()).map(|time| time.0)
+}
+
+/// What does not go together with looking for an edge, or only with that.
+fn check_climb(load: &LoadTable) -> Result<(), Failure> {
+    let only = [("climb_within", load.climb_within.is_some()), ("memory_floor", load.memory_floor.is_some())];
+    if let Some((key, _)) = only.iter().find(|(_, given)| *given && !load.climb) {
+        return Err(Failure::usage(format!("{key}: only with climb = true")));
+    }
+    let is_other = load.workload.is_some_and(|workload| workload != WorkloadName::Hold);
+    let never = [
+        ("workload", is_other),
+        ("rate", load.rate.is_some()),
+        ("requests", load.requests.is_some()),
+        ("background", load.background.is_some()),
+    ];
+    match never.iter().find(|(_, given)| *given && load.climb) {
+        Some((key, _)) => Err(Failure::usage(format!(
+            "{key}: not with climb = true, which opens connections and holds them"
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// How a target comes to be, and what HTTP asks for there.

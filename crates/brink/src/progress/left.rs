@@ -84,9 +84,11 @@ fn expected(case: &Case, is_refused: bool) -> Expected {
         }
     };
     let connects_per_s = load.connect_rate_per_s.map_or(CONNECTS_PER_S, |rate| rate.min(CONNECTS_PER_S));
+    // Where something gives way there is a second one, and each is held: no more is known of them.
+    let ways_up = if load.climb.is_some() { 2 } else { 1 };
     Expected {
         work_s: s(load.warmup_ns) + window_s.min(at_most_s),
-        beside_s: BESIDE_S + load.connections as f64 / connects_per_s,
+        beside_s: BESIDE_S + f64::from(ways_up) * load.connections as f64 / connects_per_s,
         connections: load.connections,
         is_refused,
         learnt_s: None,

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use brink_client::{Engine, LiveCounters, LiveSnapshot, LoadOptions, Observer, Outcome, Phase, Stop};
 use brink_results::schema::{End, Failure, PhaseMark, Plateau, Usage};
 
+use super::background::{self, Background, Ended};
 use super::witness::{Limits, Testimony, Witness};
 use crate::audience::unix_s;
 use crate::ends::{Ends, Look, Sampling, lock};
@@ -45,6 +46,19 @@ pub struct Course {
     pub outcome: Outcome,
     /// On the way up.
     pub plateaus: Vec<Plateau>,
+    /// What became of the other load of the target, where one was begun.
+    pub background: Option<Ended>,
+}
+
+/// What the engine is asked to do in one course, and what else loads the target meanwhile.
+#[derive(Clone, Copy)]
+pub struct Task<'a> {
+    /// By which engine.
+    pub engine: &'a Engine,
+    /// And what.
+    pub options: &'a LoadOptions,
+    /// The other load, from the warm-up on.
+    pub background: Option<&'a background::Asked>,
 }
 
 /// Is told of each look at both ends while a course runs, on the thread that looks.
@@ -88,12 +102,12 @@ impl Watch {
     /// What kept the engine, or the sampling, from running.
     pub fn course(
         &mut self,
-        engine: &Engine,
-        options: &LoadOptions,
+        task: Task<'_>,
         stop: &Stop,
         names: Names,
         onlooker: impl Onlooker,
     ) -> std::io::Result<Course> {
+        let Task { engine, options, .. } = task;
         let live = Arc::new(LiveCounters::new(engine.workers(options)));
         lock(&self.ends).follow(Arc::clone(&live));
         let look = self.looking(options.connections, Arc::clone(&live), onlooker);
@@ -105,13 +119,15 @@ impl Watch {
             plateaus: Vec::new(),
             read: Instant::now(),
             was_read_at_the_top: false,
+            beside: Beside { task, stop, is_due_to_end: false, running: None, failed: None },
         };
         let ran = brink_client::run(engine, options, stop, &live, &mut watcher);
-        let plateaus = watcher.plateaus;
+        let Watcher { plateaus, beside, .. } = watcher;
+        let background = beside.end();
         let (usage, whole) = sampling.collect();
         self.is_whole &= whole;
         append(&mut self.usage, usage);
-        Ok(Course { outcome: ran?, plateaus })
+        Ok(Course { outcome: ran?, plateaus, background })
     }
 
     /// What is done at each look: noted, and told on.
@@ -306,6 +322,40 @@ struct Watcher<'a> {
     plateaus: Vec<Plateau>,
     read: Instant,
     was_read_at_the_top: bool,
+    beside: Beside<'a>,
+}
+
+/// The other load of the target: begun with all connections open and their memory sampled, ended with the window.
+struct Beside<'a> {
+    task: Task<'a>,
+    stop: &'a Stop,
+    /// Whether the window is over by its clock.
+    is_due_to_end: bool,
+    running: Option<Background>,
+    failed: Option<Ended>,
+}
+
+impl Beside<'_> {
+    fn phase(&mut self, phase: Phase) {
+        match (phase, self.task.background) {
+            (Phase::Warmup, Some(asked)) => match Background::start(asked, self.stop) {
+                Ok(running) => self.running = Some(running),
+                Err(error) => self.failed = Some(Ended { outcome: Err(error), faults: Vec::new() }),
+            },
+            // Its own window is as long, unless the last of a number of requests ended this one.
+            (Phase::Drain, _) => self.is_due_to_end = self.task.options.requests.is_none(),
+            _ => {}
+        }
+        if let (Phase::Drain | Phase::Close, false, Some(running)) =
+            (phase, self.is_due_to_end, &self.running)
+        {
+            running.cut_short();
+        }
+    }
+
+    fn end(self) -> Option<Ended> {
+        self.running.map(|running| running.end(self.stop)).or(self.failed)
+    }
 }
 
 impl Watcher<'_> {
@@ -318,6 +368,7 @@ impl Watcher<'_> {
 
 impl Observer for Watcher<'_> {
     fn phase(&mut self, phase: Phase) {
+        self.beside.phase(phase);
         // With all connections open: before the requests, right after them, or where there are none.
         let is_top = matches!(phase, Phase::Warmup | Phase::Drain);
         if is_top || (phase == Phase::Close && !self.was_read_at_the_top) {

@@ -3,10 +3,13 @@
 //! Every target started here ends with the test that started it.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod background;
 mod bad_input;
+mod bare;
 mod by_hand;
 mod ceiling;
 mod claims;
+mod climbs;
 mod compare;
 mod configs;
 mod examples;
