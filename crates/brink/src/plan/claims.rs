@@ -11,6 +11,7 @@ use brink_results::measures::Measure;
 use super::sweep::{REPEATS_DEFAULT, served, sweep};
 use super::{Machine, ns};
 use crate::claims_file::{ClaimsFile, ExperimentTable, PROGRAM_TIMEOUT, ProgramTable};
+use crate::cli::WorkloadName;
 use crate::exit::Failure;
 use crate::sweep_file::{SweepFile, Typed};
 
@@ -98,14 +99,15 @@ fn quickly<'a>(
     let repeats = named.map_or(REPEATS_DEFAULT, |of| of.0);
     let keeps = |label: &str| own.targets.as_ref().is_none_or(|kept| kept.iter().any(|one| one == label));
     let sweep = table.sweep(seed, repeats).map(|mut sweep| {
-        let warmup = own.warmup.as_ref().or(all.warmup.as_ref());
-        let duration = own.duration.as_ref().or(all.duration.as_ref());
+        // What stands for all experiments is for those that have a window.
+        let has_window = !sweep.load.climb && sweep.load.workload != Some(WorkloadName::Burst);
+        let warmup = own.warmup.as_ref().or(all.warmup.as_ref().filter(|_| has_window));
+        let duration = own.duration.as_ref().or(all.duration.as_ref().filter(|_| has_window));
         if let Some(warmup) = warmup {
             sweep.load.warmup = Some(Typed(warmup.0));
             sweep.step.iter_mut().for_each(|step| step.warmup = None);
         }
-        // A duration of a fixed number of requests is a bound, and a bound stays.
-        if let Some(duration) = duration.filter(|_| sweep.load.requests.is_none()) {
+        if let Some(duration) = duration {
             sweep.load.duration = Some(Typed(duration.0));
             sweep.step.iter_mut().for_each(|step| step.duration = None);
         }
