@@ -5,14 +5,15 @@
 pub mod check;
 mod crossover;
 pub mod dimension;
-mod evidence;
+pub mod evidence;
 pub mod expression;
 pub mod guide;
 pub mod program;
+pub mod sentences;
 pub mod text;
 pub mod value;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +22,7 @@ use self::dimension::Dimension;
 use self::evidence::Evidence;
 use self::program::ProgramResult;
 use self::value::{Value, reckon};
+use crate::answer::grid::Grid;
 use crate::schema::Verdict;
 use crate::store::RunData;
 
@@ -49,6 +51,9 @@ pub struct Spec {
     /// What the guide is made of; none: there is none.
     #[serde(default)]
     pub guide: Option<GuideSpec>,
+    /// What programs told of themselves, as the version of their language; empty until it was judged.
+    #[serde(default)]
+    pub facts: BTreeMap<String, BTreeSet<String>>,
     /// What came out; empty until it was judged.
     #[serde(default)]
     pub judged: Vec<JudgedClaim>,
@@ -64,7 +69,11 @@ impl Spec {
         let judged = judge(&self, run, programs);
         let questions = self.guide.iter().flat_map(|guide| &guide.questions);
         let advice = questions.map(|question| guide::advise(&self, run, *question)).collect();
-        Self { judged, advice, ..self }
+        let mut facts: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (name, fact) in programs.iter().flat_map(|program| &program.facts) {
+            facts.entry(name.clone()).or_default().insert(fact.clone());
+        }
+        Self { judged, advice, facts, ..self }
     }
 }
 
@@ -111,8 +120,9 @@ pub struct ClaimSpec {
     pub source: String,
     /// What it claims of a value, by the value's name.
     pub claimed: BTreeMap<String, String>,
-    /// One sentence with `{names}` of values.
-    pub shows: String,
+    /// Sentences with `{names}` of values, `{stopped_by of CASE}` and `{FACT of PROGRAM}`; one that asks for what was not
+    /// measured is left out.
+    pub shows: Vec<String>,
     /// What would change the verdict.
     pub would_change: String,
     /// Named figures, each an expression; they may use those before them.
@@ -121,6 +131,33 @@ pub struct ClaimSpec {
     pub checks: Vec<Check>,
     /// What is drawn.
     pub plot: Option<PlotSpec>,
+    /// Its figures side by side.
+    #[serde(default)]
+    pub table: Option<Table>,
+}
+
+/// A table of a claim: cells are texts with the same `{names}` as its sentences.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Table {
+    /// Heads, that of the rows first.
+    pub columns: Vec<String>,
+    /// Each as long as the heads.
+    pub rows: Vec<Vec<String>>,
+    /// What must be known of the figures.
+    #[serde(default)]
+    pub note: String,
+}
+
+impl Table {
+    /// As it is shown.
+    #[must_use]
+    pub fn grid(&self) -> Grid {
+        let notes = if self.note.is_empty() { Vec::new() } else { vec![self.note.clone()] };
+        let (heads, rows) = (self.columns.clone(), self.rows.clone());
+        Grid { title: String::new(), heads, rows, last_is_words: false, notes }
+    }
 }
 
 /// A figure with a name.
@@ -169,13 +206,13 @@ pub struct GuideSpec {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ClaimVerdict {
-    /// All checks that could be decided are kept.
+    /// All checks that were measured are kept, and they are half of them or more.
     Holds,
-    /// All of them are broken.
+    /// All of them are broken, and they are half of them or more.
     Fails,
     /// Some are kept and some are broken.
     Depends,
-    /// None could be decided.
+    /// Too little was measured, or a check that is too close to tell could turn it.
     Undecided,
 }
 
@@ -200,7 +237,7 @@ pub struct JudgedClaim {
     pub id: String,
     /// What follows.
     pub verdict: ClaimVerdict,
-    /// One sentence for a human, with the figures in it.
+    /// What was measured for a human, with the figures in it.
     pub sentence: String,
     /// What it depends on, or why nothing was decided; empty where it holds or fails throughout.
     pub on: String,
@@ -208,6 +245,9 @@ pub struct JudgedClaim {
     pub values: Vec<JudgedValue>,
     /// Its checks.
     pub checks: Vec<JudgedCheck>,
+    /// Its table with the figures in it.
+    #[serde(default)]
+    pub table: Option<Table>,
 }
 
 /// A figure of a claim.
@@ -255,13 +295,28 @@ fn judge_claim(claim: &ClaimSpec, evidence: &Evidence) -> JudgedClaim {
     let (verdict, on) = check::verdict(&checks);
     let values =
         claim.values.iter().zip(&known).map(|(named, (_, value))| told(claim, named, value)).collect();
+    let asked = |name: &str, told: fn(&Value) -> String| words_of(name, &known, evidence, told);
     JudgedClaim {
         id: claim.id.clone(),
         verdict,
-        sentence: sentence(&claim.shows, &known),
+        sentence: sentences::said(&claim.shows, &|name| asked(name, Value::words)),
         on,
         values,
         checks,
+        table: claim.table.as_ref().map(|table| sentences::filled(table, &|name| asked(name, Value::short))),
+    }
+}
+
+/// What stands for `{name}`: a value in figures, or what a case or a program tells in words.
+fn words_of(
+    name: &str,
+    known: &[Known],
+    evidence: &Evidence,
+    told: fn(&Value) -> String,
+) -> Result<String, String> {
+    match name.split_once(" of ") {
+        Some((what, case)) => evidence.words(what.trim(), case.trim()),
+        None => named(known, name).map(|value| told(&value)),
     }
 }
 
@@ -290,19 +345,4 @@ fn told(claim: &ClaimSpec, named: &NamedExpression, value: &Result<Value, String
         words: value.as_ref().map_or_else(|why| format!("not measured: {why}"), Value::words),
         claimed: claim.claimed.get(&named.name).cloned(),
     }
-}
-
-/// The sentence with the figures in it.
-fn sentence(shows: &str, known: &[Known]) -> String {
-    let words =
-        |value: &Result<Value, String>| value.as_ref().map_or("not measured".to_owned(), Value::words);
-    known
-        .iter()
-        .fold(shows.to_owned(), |text, (name, value)| text.replace(&format!("{{{name}}}"), &words(value)))
-}
-
-/// Names in braces that a sentence uses.
-#[must_use]
-pub fn names_in(shows: &str) -> Vec<&str> {
-    shows.split('{').skip(1).filter_map(|part| part.split_once('}').map(|(name, _)| name)).collect()
 }

@@ -13,7 +13,8 @@ use toml::Spanned;
 use brink_results::claims::check::{self, Check};
 use brink_results::claims::dimension::Dimension;
 use brink_results::claims::guide::Question;
-use brink_results::claims::{ClaimSpec, GuideSpec, NamedExpression, PlotSpec, expression, names_in};
+use brink_results::claims::sentences::names_in;
+use brink_results::claims::{ClaimSpec, GuideSpec, NamedExpression, PlotSpec, Table, expression};
 use brink_results::measures::Measure;
 use brink_results::schema::Verdict;
 
@@ -123,12 +124,31 @@ struct ClaimTable {
     source: String,
     #[serde(default)]
     claimed: BTreeMap<String, String>,
-    shows: String,
+    shows: Sentences,
     would_change: String,
     value: toml::Table,
     check: Vec<Check>,
     #[serde(default)]
     plot: Option<PlotTable>,
+    #[serde(default)]
+    table: Option<Table>,
+}
+
+/// One sentence, or several.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged, expecting = "a text or a list of texts is needed")]
+enum Sentences {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl Sentences {
+    fn all(&self) -> &[String] {
+        match self {
+            Self::One(text) => std::slice::from_ref(text),
+            Self::Several(texts) => texts,
+        }
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -325,21 +345,33 @@ impl ClaimTable {
         if self.check.is_empty() {
             return Err("no [[claim.check]]: without a rule no verdict follows".to_owned());
         }
-        let named = names_in(&self.shows).into_iter().chain(self.claimed.keys().map(String::as_str));
+        let texts =
+            self.shows.all().iter().chain(self.table.iter().flat_map(|table| table.rows.iter().flatten()));
+        // `{FACT of PROGRAM}` is looked up with the cases.
+        let in_texts = texts.flat_map(|text| names_in(text)).filter(|name| !name.contains(" of "));
+        let named = in_texts.chain(self.claimed.keys().map(String::as_str));
         let plotted = self.plot.iter().flat_map(|plot| plot.bars.iter().flatten()).map(String::as_str);
         if let Some(unknown) = named.chain(plotted).find(|name| known(name).is_none()) {
             return Err(format!("there is no value `{unknown}`"));
+        }
+        let uneven = |table: &&Table| table.rows.iter().any(|row| row.len() != table.columns.len());
+        if let Some(table) = self.table.as_ref().filter(uneven) {
+            return Err(format!(
+                "table: each row needs {} cells, one for each of `columns`",
+                table.columns.len()
+            ));
         }
         Ok(ClaimSpec {
             id: self.id.clone(),
             says: self.says.clone(),
             source: self.source.clone(),
             claimed: self.claimed.clone(),
-            shows: self.shows.clone(),
+            shows: self.shows.all().to_vec(),
             would_change: self.would_change.clone(),
             values,
             checks: self.check.clone(),
             plot: self.plot.as_ref().map(PlotTable::resolve).transpose()?,
+            table: self.table.clone(),
         })
     }
 }

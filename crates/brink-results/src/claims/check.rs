@@ -150,32 +150,31 @@ fn in_words(left: &Value, right: &Value, sign: &str) -> String {
     format!("{} {sign} {}", left.words(), right.words())
 }
 
-/// What all checks say together, and on what it depends.
+/// What all checks say together, and on what it depends or what is open.
 pub(super) fn verdict(checks: &[JudgedCheck]) -> (ClaimVerdict, String) {
     let of = |outcome: CheckOutcome| -> Vec<String> {
         checks.iter().filter(|check| check.outcome == outcome).map(|check| check.of.clone()).collect()
     };
     let (kept, broken) = (of(CheckOutcome::Kept), of(CheckOutcome::Broken));
     let (close, unmeasured) = (of(CheckOutcome::Close), of(CheckOutcome::Unmeasured));
-    let open = || {
-        let mut parts = Vec::new();
-        for (names, what) in [(&close, "too close to tell"), (&unmeasured, "not measured")] {
-            if !names.is_empty() {
-                parts.push(format!("{what}: {}", listed(names)));
-            }
-        }
-        parts.join("; ")
+    let decided = kept.len() + broken.len();
+    // What is too close to tell may fall on the other side the next time, and a minority speaks for nobody.
+    let is_open = !close.is_empty() || decided * 2 < checks.len();
+    let verdict = match (kept.is_empty(), broken.is_empty()) {
+        (false, false) => ClaimVerdict::Depends,
+        (true, true) => ClaimVerdict::Undecided,
+        _ if is_open => ClaimVerdict::Undecided,
+        (false, true) => ClaimVerdict::Holds,
+        (true, false) => ClaimVerdict::Fails,
     };
-    match (kept.is_empty(), broken.is_empty()) {
-        (true, true) => (ClaimVerdict::Undecided, open()),
-        (false, true) => (ClaimVerdict::Holds, open()),
-        (true, false) => (ClaimVerdict::Fails, open()),
-        (false, false) => {
-            let mut on = format!("holds: {}; fails: {}", listed(&kept), listed(&broken));
-            if !close.is_empty() || !unmeasured.is_empty() {
-                on += &format!("; {}", open());
-            }
-            (ClaimVerdict::Depends, on)
-        }
-    }
+    let is_whole = decided == checks.len() && verdict != ClaimVerdict::Depends;
+    let all = [
+        ("holds", if is_whole { &[] } else { &kept[..] }),
+        ("fails", if is_whole { &[] } else { &broken[..] }),
+        ("too close to tell", &close[..]),
+        ("not measured", &unmeasured[..]),
+    ];
+    let parts = all.into_iter().filter(|(_, names)| !names.is_empty());
+    let parts: Vec<String> = parts.map(|(what, names)| format!("{what}: {}", listed(names))).collect();
+    (verdict, parts.join("; "))
 }

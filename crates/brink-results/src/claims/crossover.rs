@@ -70,7 +70,8 @@ pub fn crossover(evidence: &Evidence, measure: &str, before: &str, after: &str) 
     let found = known[from..].iter().position(is_better).map(|at| at + from);
     let value = |figure, spread, note| Value { figure, spread, dimension: PLAIN, note: Some(note) };
     let Some(at) = found else {
-        let note = format!("no crossover up to {}", format_count(last.connections));
+        let most = format_count(last.connections);
+        let note = [format!("no crossover up to {most}"), format!("> {most}")];
         return Ok(value(f64::INFINITY, Spread::Exact, note));
     };
     let first = known[at].connections as f64;
@@ -80,16 +81,14 @@ pub fn crossover(evidence: &Evidence, measure: &str, before: &str, after: &str) 
         return Ok(value(
             first,
             Spread::Exact,
-            format!("better at {count} already, the least that was measured"),
+            [format!("better at {count} already, the least that was measured"), format!("< {count}")],
         ));
     };
     // It lies somewhere between: all counts there alike likely, on a logarithmic scale.
     let low = below as f64;
     let step = (first / low).ln() / DRAWS as f64;
     let draws = (1..=DRAWS).map(|i| low * (step * i as f64).exp()).collect();
-    Ok(value(
-        first,
-        Spread::Drawn(draws),
-        format!("as good up to {}, better from {count}", format_count(below)),
-    ))
+    let below = format_count(below);
+    let note = [format!("as good up to {below}, better from {count}"), format!("{below} to {count}")];
+    Ok(value(first, Spread::Drawn(draws), note))
 }

@@ -13,6 +13,9 @@ use super::Spec;
 use super::dimension::Dimension;
 use super::program::ProgramResult;
 
+/// What a case tells in words: the limit that ended it.
+pub const STOPPED_BY: &str = "stopped_by";
+
 /// Results, programs and what was asked for.
 pub struct Evidence<'a> {
     spec: &'a Spec,
@@ -60,6 +63,27 @@ impl<'a> Evidence<'a> {
             () if self.planned.iter().any(|name| name == case) => format!("{case}: has no result yet"),
             () => format!("{case}: is not in this run"),
         })
+    }
+
+    /// What a case or a program tells in words: the limit that ended a case (`stopped_by`), or a fact of a program.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn words(&self, what: &str, case: &str) -> Result<String, String> {
+        let none = || format!("{case}: does not tell `{what}`");
+        if let Some(group) = self.cases.iter().find(|group| group.name == case) {
+            let counted = self.counted(group);
+            let point = counted.iter().find_map(|result| result.failure_point.as_ref());
+            return match (what, counted.is_empty()) {
+                (STOPPED_BY, false) => {
+                    Ok(point.map_or_else(|| "nothing".to_owned(), |point| point.limit.clone()))
+                }
+                (STOPPED_BY, true) => Err(format!("{}: {}", group.name, why_invalid(group.first()))),
+                _ => Err(none()),
+            };
+        }
+        let mut runs = self.programs.iter().filter(|run| run.name == case && run.why_none().is_none());
+        runs.find_map(|run| run.facts.get(what).cloned()).ok_or_else(none)
     }
 
     /// The cases whose names match, by their connections.

@@ -18,6 +18,7 @@ use crate::statistics::{Estimate, Scale, estimate};
 use crate::store::RunData;
 use crate::window;
 
+use super::crossover::THRESHOLD;
 use super::{GuideSpec, Spec};
 
 /// Added to a wait or a work before its logarithm is taken, in nanoseconds: nothing has none.
@@ -143,9 +144,13 @@ fn choice(candidates: &[Candidate]) -> (Option<String>, String) {
         return (None, "none of those that were measured will do".to_owned());
     };
     let Some(best_p99) = &best.p99_ns else { return (None, "no p99 was measured".to_owned()) };
-    let worse = |figure: &Figure| match (figure.interval, best_p99.interval) {
-        (Some([low, _]), Some([_, high])) => low > high,
-        _ => figure.value > best_p99.value,
+    // As `compare` has it: intervals apart, and by more than anybody would mind.
+    let worse = |figure: &Figure| {
+        let is_apart = match (figure.interval, best_p99.interval) {
+            (Some([low, _]), Some([_, high])) => low > high,
+            _ => true,
+        };
+        is_apart && figure.value > best_p99.value * (1.0 + THRESHOLD)
     };
     let alike: Vec<&Candidate> = open
         .iter()

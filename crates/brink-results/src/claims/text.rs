@@ -3,44 +3,67 @@
 use super::check::CheckOutcome;
 use super::guide::Advice;
 use super::{ClaimSpec, JudgedClaim, Spec};
+use crate::answer::wrap;
 
-/// Width of a line.
-const COLUMNS: usize = 100;
-
-/// All of it.
+/// Each claim with what was measured of it, the guide, and last of all, where a terminal stands, the verdicts.
 #[must_use]
 pub fn text(spec: &Spec) -> String {
-    let judged = &spec.judged;
-    let mut lines = Vec::new();
-    let pairs: Vec<(&ClaimSpec, &JudgedClaim)> = spec
-        .claims
-        .iter()
-        .filter_map(|claim| Some((claim, judged.iter().find(|j| j.id == claim.id)?)))
-        .collect();
+    let find = |claim: &ClaimSpec| spec.judged.iter().find(|judged| judged.id == claim.id);
+    let pairs: Vec<(&ClaimSpec, &JudgedClaim)> =
+        spec.claims.iter().filter_map(|claim| Some((claim, find(claim)?))).collect();
     let width = pairs.iter().map(|(claim, _)| claim.id.len()).max().unwrap_or_default();
+    let head = |judged: &JudgedClaim| format!("{:<width$}  {:<9}  ", judged.id, judged.verdict.word());
+    let mut lines: Vec<String> = Vec::new();
     for (claim, judged) in &pairs {
-        let head = format!("{:<width$}  {:<9}  ", claim.id, judged.verdict.word());
-        lines.extend(hanging(&head, &claim.says));
-        let indent = " ".repeat(head.len());
-        lines.extend(hanging(&indent, &judged.sentence));
-        if !judged.on.is_empty() {
-            lines.extend(hanging(&indent, &judged.on));
-        }
-        for check in judged.checks.iter().filter(|check| check.outcome == CheckOutcome::Unmeasured) {
-            lines.extend(hanging(&indent, &format!("{}: {}", check.of, check.words)));
-        }
+        lines.extend(details(&head(judged), claim, judged));
         lines.push(String::new());
     }
-    lines.push(summary(judged));
     if !spec.advice.is_empty() {
         lines
-            .extend([String::new(), "Which model for which workload, by what was measured here:".to_owned()]);
+            .extend(["Which model for which workload, by what was measured here:".to_owned(), String::new()]);
         for advice in &spec.advice {
-            lines.push(String::new());
             lines.extend(hanging("  ", &format!("{}: {}", advice.question.words(), taken(advice))));
+            lines.push(String::new());
         }
     }
+    lines.extend(pairs.iter().flat_map(|(claim, judged)| hanging(&head(judged), &claim.says)));
+    lines.extend([String::new(), summary(&spec.judged)]);
+    lines.extend(facts(spec));
     lines.join("\n") + "\n"
+}
+
+/// What was measured of a claim, and what its checks say.
+fn details(head: &str, claim: &ClaimSpec, judged: &JudgedClaim) -> Vec<String> {
+    let indent = " ".repeat(head.len());
+    let mut lines = hanging(head, &claim.says);
+    lines.extend(hanging(&indent, &judged.sentence));
+    if !judged.on.is_empty() {
+        lines.extend(hanging(&indent, &judged.on));
+    }
+    // Each reason once: many checks may want for the same.
+    let mut told: Vec<&str> = Vec::new();
+    for check in judged.checks.iter().filter(|check| check.outcome == CheckOutcome::Unmeasured) {
+        if !told.contains(&check.words.as_str()) {
+            lines.extend(hanging(&indent, &format!("not measured: {}", check.words)));
+            told.push(&check.words);
+        }
+    }
+    if let Some(table) = &judged.table {
+        lines.push(String::new());
+        lines.extend(table.grid().text().lines().map(str::to_owned));
+    }
+    lines
+}
+
+/// What programs told of themselves: `gil on, implementation CPython, python 3.12.3`.
+#[must_use]
+pub fn facts(spec: &Spec) -> Option<String> {
+    let of = |(name, said): (&String, &std::collections::BTreeSet<String>)| {
+        let said: Vec<&str> = said.iter().map(String::as_str).collect();
+        format!("{name} {}", said.join(" and "))
+    };
+    let all: Vec<String> = spec.facts.iter().map(of).collect();
+    (!all.is_empty()).then(|| format!("Programs: {}.", all.join(", ")))
 }
 
 /// `5 hold, 6 fail, 6 depend, 1 undecided`
@@ -107,23 +130,7 @@ pub fn advice(advice: &Advice, from: &str) -> String {
 
 /// Text broken into lines, the first behind `head` and the others below it.
 fn hanging(head: &str, text: &str) -> Vec<String> {
-    let room = COLUMNS.saturating_sub(head.len()).max(20);
-    let mut lines: Vec<String> = Vec::new();
-    let mut line = String::new();
-    for word in text.split_whitespace() {
-        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > room {
-            lines.push(std::mem::take(&mut line));
-        }
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line.push_str(word);
-    }
-    lines.push(line);
     let indent = " ".repeat(head.len());
-    lines
-        .iter()
-        .enumerate()
-        .map(|(i, line)| format!("{}{line}", if i == 0 { head } else { &indent }))
-        .collect()
+    let lines = wrap::lines(text, head.len()).into_iter().enumerate();
+    lines.map(|(i, line)| format!("{}{line}", if i == 0 { head } else { &indent })).collect()
 }

@@ -37,8 +37,8 @@ pub struct Value {
     pub spread: Spread,
     /// What it is counted in.
     pub dimension: Dimension,
-    /// What is to be known of it besides: a crossover that was not found, and up to where.
-    pub note: Option<String>,
+    /// What is said in its stead: a crossover in words, and for a cell.
+    pub note: Option<[String; 2]>,
 }
 
 impl Value {
@@ -55,7 +55,7 @@ impl Value {
     /// `101 ms (100 ms to 103 ms)`; `0.99 (one run)`.
     #[must_use]
     pub fn words(&self) -> String {
-        if let Some(note) = &self.note {
+        if let Some([note, _]) = &self.note {
             return note.clone();
         }
         let figure = self.dimension.format(self.figure);
@@ -66,6 +66,21 @@ impl Value {
             }
             (Spread::Unknown, None) => format!("{figure} (one run)"),
             (_, None) => figure,
+        }
+    }
+
+    /// For a cell: `101 ms ±1.5%`, the farther end of the interval against the figure.
+    #[must_use]
+    pub fn short(&self) -> String {
+        if let Some([_, note]) = &self.note {
+            return note.clone();
+        }
+        let figure = self.dimension.format(self.figure);
+        let off = |[low, high]: [f64; 2]| (self.figure - low).max(high - self.figure) / self.figure.abs();
+        match self.interval().map(off).filter(|off| off.is_finite()) {
+            Some(off) if off >= 0.095 => format!("{figure} ±{:.0}%", off * 100.0),
+            Some(off) if off >= 0.000_5 => format!("{figure} ±{:.1}%", off * 100.0),
+            _ => figure,
         }
     }
 
@@ -140,7 +155,8 @@ fn measured(measure: &str, case: &str, figures: &Figures) -> Option<Value> {
         Some(found) => found,
         None => (estimate(&figures.runs, Scale::Amount)?, Scale::Amount),
     };
-    let spread = match found.interval {
+    // The interval of a single run says how well that run was read, and nothing of the next one.
+    let spread = match found.interval.filter(|_| figures.runs.len() > 1) {
         None => Spread::Unknown,
         Some([low, high]) => {
             let mut random = fastrand::Rng::with_seed(seed(measure, case));

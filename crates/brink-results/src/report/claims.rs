@@ -9,7 +9,7 @@ use super::plots::framed;
 use crate::charts;
 use crate::claims::check::CheckOutcome;
 use crate::claims::guide::Candidate;
-use crate::claims::text::summary;
+use crate::claims::text::{facts, summary};
 use crate::claims::{ClaimSpec, JudgedClaim, Spec};
 use crate::store::RunData;
 
@@ -19,7 +19,7 @@ pub(super) fn claims(spec: &Spec, run: &RunData) -> Markup {
         spec.claims.iter().filter_map(|claim| Some((claim, find(claim)?))).collect();
     html! {
         section {
-            p.lead { (summary(&spec.judged)) "." @if spec.quick { " Measured with --quick: fewer cases, shorter windows." } }
+            p.lead { (summary(&spec.judged)) "." @if spec.quick { " Measured with --quick: fewer cases, shorter windows." } @if let Some(facts) = facts(spec) { " " (facts) } }
             h2 { "Claims" }
             div.box { table {
                 thead { tr { th.k { "id" } th.k { "claim" } th.k { "verdict" } th.k { "measured here" } } }
@@ -68,6 +68,9 @@ fn one(claim: &ClaimSpec, judged: &JudgedClaim, run: &RunData) -> Markup {
             p { (judged.sentence) }
             @if !judged.on.is_empty() { p { (judged.on) } }
             @if let Some(figure) = charts::claims::figure(claim, judged, run) { (framed(&figure, false)) }
+            @if let Some(table) = &judged.table {
+                (table.grid().html())
+            }
             div.box { table {
                 thead { tr { th.k { "figure" } th.k { "measured here" } th.k { "claimed" } th.k { "how it is reckoned" } } }
                 tbody { @for value in &judged.values {

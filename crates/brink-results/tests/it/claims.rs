@@ -58,7 +58,7 @@ fn spec(values: &[(&str, &str)], rules: &[&str]) -> Spec {
             says: "one is twice the other".to_owned(),
             source: "somebody".to_owned(),
             claimed: BTreeMap::new(),
-            shows: "It was {a}.".to_owned(),
+            shows: vec!["It was {a}.".to_owned()],
             would_change: String::new(),
             values: values.iter().map(named).collect(),
             checks: rules
@@ -66,8 +66,10 @@ fn spec(values: &[(&str, &str)], rules: &[&str]) -> Spec {
                 .map(|rule| Check { of: format!("on {rule}"), rule: (*rule).to_owned() })
                 .collect(),
             plot: None,
+            table: None,
         }],
         guide: None,
+        facts: BTreeMap::new(),
         judged: Vec::new(),
         advice: Vec::new(),
     }

@@ -1,9 +1,11 @@
 //! A claims file to cases, programs and claims with nothing left open. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use brink_results::case::Case;
+use brink_results::claims::evidence::STOPPED_BY;
 use brink_results::claims::expression::{self, Expression};
+use brink_results::claims::sentences::names_in;
 use brink_results::claims::{CLAIMS_SCHEMA, ClaimSpec, ExperimentSpec, ProgramSpec, Spec, check};
 use brink_results::gate;
 use brink_results::measures::Measure;
@@ -58,6 +60,7 @@ pub fn claims(file: &ClaimsFile, quick: bool, machine: &Machine) -> Result<(Vec<
         programs,
         claims: file.claims()?,
         guide: file.guide(),
+        facts: BTreeMap::new(),
         judged: Vec::new(),
         advice: Vec::new(),
     };
@@ -188,11 +191,23 @@ fn check_asked(claim: &ClaimSpec, spec: &Spec, cases: &[Case]) -> Result<(), Str
         let rule = check::parse(&one.rule)?;
         expressions.extend([rule.left, rule.right]);
     }
+    let told = claim.shows.iter().chain(claim.table.iter().flat_map(|table| table.rows.iter().flatten()));
+    let facts: Vec<(&str, &str)> =
+        told.flat_map(|text| names_in(text)).filter_map(|name| name.split_once(" of ")).collect();
     let mut asked = Vec::new();
     expressions.iter().for_each(|expression| expression.cases(&mut asked));
     let is_case = |glob: &str| cases.iter().any(|case| gate::matches(glob, stem(case)));
     let is_program = |name: &str| spec.programs.iter().any(|program| program.name == name);
     let is_left_out = |glob: &str| spec.left_out.iter().any(|name| gate::matches(glob, name));
+    for (fact, name) in facts {
+        match () {
+            () if is_case(name) && fact != STOPPED_BY => {
+                return Err(format!("`{{{fact} of {name}}}`: a case tells `{STOPPED_BY}` only"));
+            }
+            () if is_case(name) || is_program(name) || is_left_out(name) => {}
+            () => return Err(format!("`{name}` is no case and no program of this file")),
+        }
+    }
     for (measure, name) in asked {
         match () {
             () if is_case(name) && Measure::find(measure).is_none() => {
