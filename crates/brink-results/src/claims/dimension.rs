@@ -98,7 +98,7 @@ fn number(figure: f64) -> String {
         f if f >= 9.995 => format!("{f:.1}"),
         f if f >= 0.1 => format!("{f:.2}"),
         0.0 => "0".to_owned(),
-        f if f >= 0.001 => format!("{f:.4}"),
+        f if f >= 0.001 => format!("{f:.4}").trim_end_matches('0').to_owned(),
         f => format!("{f:.2e}"),
     }
 }

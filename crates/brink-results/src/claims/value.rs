@@ -8,7 +8,7 @@
 use super::crossover::crossover;
 use super::dimension::Dimension;
 use super::evidence::{Evidence, Figures};
-use super::expression::{Expression, dimension_of};
+use super::expression::{Expression, Operation, dimension_of};
 use crate::slope::Z_975;
 use crate::statistics::{Scale, estimate};
 
@@ -69,19 +69,24 @@ impl Value {
         }
     }
 
-    /// For a cell: `101 ms ±1.5%`, the farther end of the interval against the figure.
+    /// For a cell: `101 ms ±1.5 ms`, the farther end of the interval.
     #[must_use]
     pub fn short(&self) -> String {
         if let Some([_, note]) = &self.note {
             return note.clone();
         }
         let figure = self.dimension.format(self.figure);
-        let off = |[low, high]: [f64; 2]| (self.figure - low).max(high - self.figure) / self.figure.abs();
-        match self.interval().map(off).filter(|off| off.is_finite()) {
-            Some(off) if off >= 0.095 => format!("{figure} ±{:.0}%", off * 100.0),
-            Some(off) if off >= 0.000_5 => format!("{figure} ±{:.1}%", off * 100.0),
-            _ => figure,
+        match self.interval().map(|[low, high]| (self.figure - low).max(high - self.figure)) {
+            // Closer than the figure itself is told.
+            Some(off) if off < self.figure.abs() / 2_000.0 => figure,
+            Some(off) => format!("{figure} ±{}", self.dimension.format(two_digits(off))),
+            None => figure,
         }
+    }
+
+    /// Whether its interval has nothing in it, so that nothing can be a multiple of it.
+    fn may_be_nothing(&self) -> bool {
+        self.interval().is_some_and(|[low, high]| low <= 0.0 && high >= 0.0)
     }
 
     fn draw(&self, at: usize) -> f64 {
@@ -102,6 +107,14 @@ impl Value {
                 Some(held as f64 / DRAWS as f64)
             }
         }
+    }
+}
+
+/// How far a figure may be off is known to two digits at the most.
+fn two_digits(off: f64) -> f64 {
+    match 10f64.powf(1.0 - off.log10().floor()) {
+        scale if scale.is_finite() => (off * scale).round() / scale,
+        _ => off,
     }
 }
 
@@ -128,6 +141,10 @@ pub fn reckon(
             let (left, right) = (reckon(left, evidence, named)?, reckon(right, evidence, named)?);
             let dimension = expression.dimension(&|name| named(name).ok().map(|value| value.dimension))?;
             let figure = operation.apply(left.figure, right.figure);
+            if *operation == Operation::Divide && right.may_be_nothing() {
+                let [low, high] = right.interval().unwrap_or_default().map(|end| right.dimension.format(end));
+                return Err(format!("what it is divided by, {low} to {high}, cannot be told from nothing"));
+            }
             if !figure.is_finite() {
                 return Err(format!(
                     "{} and {} give no figure",

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use brink_results::claims::check::{Check, CheckOutcome};
 use brink_results::claims::program::{PROGRAM_SCHEMA, ProgramResult};
 use brink_results::claims::{
-    CLAIMS_SCHEMA, ClaimSpec, ClaimVerdict, ExperimentSpec, JudgedClaim, NamedExpression, Spec, judge, text,
+    CLAIMS_SCHEMA, ClaimSpec, ClaimVerdict, ExperimentSpec, JudgedClaim, NamedExpression, Spec, Table, judge,
+    text,
 };
 use brink_results::schema::{CaseResult, Verdict};
 use brink_results::store::RunData;
@@ -146,7 +147,49 @@ fn what_is_missing_decides_nothing_and_is_said() {
             "grid.zig-c1: is not in this run"
         ]
     );
-    assert!(found.sentence.contains("not measured"));
+    assert_eq!(found.sentence, "Not measured.");
+}
+
+#[test]
+fn what_is_too_close_or_too_little_leaves_a_claim_undecided() {
+    let values = [("a", "p99 of grid.threads-c1000"), ("none", "makespan_ns of py.none")];
+    let verdict = |rules: &[&str]| judged(&values, rules).verdict;
+    use ClaimVerdict::{Depends, Fails, Holds, Undecided};
+    assert_eq!(verdict(&["a >= 380us", "a >= 402us"]), Undecided, "it could turn");
+    assert_eq!(verdict(&["a >= 380us", "a >= 402us", "a <= 1us"]), Depends, "it could not");
+    assert_eq!(verdict(&["a >= 380us", "none <= 1s"]), Holds, "half was measured");
+    assert_eq!(verdict(&["a <= 380us", "none <= 1s"]), Fails, "half was measured");
+    assert_eq!(verdict(&["a >= 380us", "none <= 1s", "none >= 0s"]), Undecided, "a minority");
+    let part = judged(&values, &["a >= 380us", "none <= 1s"]);
+    assert_eq!(part.on, "holds: on a >= 380us; not measured: on none <= 1s");
+}
+
+#[test]
+fn there_is_no_ratio_to_what_cannot_be_told_from_nothing() {
+    let values = [("a", "p99 of grid.threads-c1000"), ("b", "p99 of grid.threads-c10"), ("n", "a - b * 2")];
+    let found = judged(&values, &["a / n >= 1", "a / 0 >= 1s"]);
+    assert_eq!(outcomes(&found), [CheckOutcome::Unmeasured; 2]);
+    let why = &found.checks[0].words;
+    assert!(why.starts_with("what it is divided by, -"), "{why}");
+    assert!(why.ends_with("cannot be told from nothing"), "{why}");
+}
+
+#[test]
+fn a_table_shows_figures_closely_and_a_program_tells_facts() {
+    let mut spec = spec(&[("a", "makespan_ns of py.a"), ("none", "makespan_ns of py.none")], &["a <= 1s"]);
+    let row = ["py", "{a}", "{none}", "{python of py.a}"].map(str::to_owned).to_vec();
+    spec.claims[0].table =
+        Some(Table { columns: vec![String::new(); 4], rows: vec![row], note: String::new() });
+    let run = RunData { dir: "x".into(), plan: None, results: Vec::new(), unreadable: Vec::new() };
+    let mut programs: Vec<ProgramResult> =
+        [100.0, 101.0, 102.0].iter().zip(1..).map(|(ms, repeat)| program("py.a", repeat, *ms)).collect();
+    for (program, version) in programs.iter_mut().zip(["3.11", "3.11", "3.12"]) {
+        program.facts.insert("python".to_owned(), version.to_owned());
+    }
+    let judged = spec.judged_by(&run, &programs);
+    let rows = &judged.judged[0].table.as_ref().unwrap().rows;
+    assert_eq!(rows[0], ["py", "101 ms ±2.80 ms", "–", "3.11"]);
+    assert_eq!(text::facts(&judged).unwrap(), "Programs: python 3.11 and 3.12.");
 }
 
 #[test]
