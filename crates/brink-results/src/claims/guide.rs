@@ -195,7 +195,9 @@ fn candidate(label: &str, groups: &[&Repeats], guide: &GuideSpec, question: &Que
             figure.how = How::Extrapolated;
         }
         figure.value = whole(figure.value);
-        figure.interval = figure.interval.map(|ends| ends.map(whole));
+        // Repeats of another workload tell nothing of how sure this one is.
+        figure.interval =
+            figure.interval.filter(|_| figure.how != How::Extrapolated).map(|ends| ends.map(whole));
         figure
     });
     let memory_bytes = memory(groups, question.connections);

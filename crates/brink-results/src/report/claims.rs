@@ -72,17 +72,6 @@ fn one(claim: &ClaimSpec, judged: &JudgedClaim, run: &RunData) -> Markup {
                 (table.grid().html())
             }
             div.box { table {
-                thead { tr { th.k { "figure" } th.k { "measured here" } th.k { "claimed" } th.k { "how it is reckoned" } } }
-                tbody { @for value in &judged.values {
-                    tr {
-                        td.k { (value.name) }
-                        td.t { (value.words) }
-                        td.k { (value.claimed.as_deref().unwrap_or_default()) }
-                        td.t { code { (value.expression) } }
-                    }
-                } }
-            } }
-            div.box { table {
                 thead { tr { th.k { "rule" } th.k { "of" } th.k { "outcome" } th.k { "in figures" } } }
                 tbody { @for check in &judged.checks {
                     tr.bad[check.outcome == CheckOutcome::Unmeasured] {
@@ -93,6 +82,20 @@ fn one(claim: &ClaimSpec, judged: &JudgedClaim, run: &RunData) -> Markup {
                     }
                 } }
             } }
+            details {
+                summary { "Figures and how they are reckoned (" (judged.values.len()) ")" }
+                div.box { table {
+                    thead { tr { th.k { "figure" } th.k { "measured here" } th.k { "claimed" } th.k { "how it is reckoned" } } }
+                    tbody { @for value in &judged.values {
+                        tr {
+                            td.k { (value.name) }
+                            td.t { (value.words) }
+                            td.k { (value.claimed.as_deref().unwrap_or_default()) }
+                            td.t { code { (value.expression) } }
+                        }
+                    } }
+                } }
+            }
             p.sub { "Source: " (claim.source) ". What would change the verdict: " (claim.would_change) "." }
         }
     }
