@@ -14,6 +14,7 @@ pub mod value;
 
 use std::collections::BTreeMap;
 
+use brink_wire::value::format_count;
 use serde::{Deserialize, Serialize};
 
 use self::check::{Check, JudgedCheck};
@@ -55,6 +56,9 @@ pub struct Spec {
     /// The answers of the guide; empty until it was judged.
     #[serde(default)]
     pub advice: Vec<guide::Advice>,
+    /// Cases and programs, with their repeat, without a result when it was judged: it was stopped before its end.
+    #[serde(default)]
+    pub not_run: Vec<String>,
 }
 
 impl Spec {
@@ -64,7 +68,19 @@ impl Spec {
         let judged = judge(&self, run, programs);
         let questions = self.guide.iter().flat_map(|guide| &guide.questions);
         let advice = questions.map(|question| guide::advise(&self, run, *question)).collect();
-        Self { judged, advice, ..self }
+        let not_run = evidence::not_run(&self, run, programs);
+        Self { judged, advice, not_run, ..self }
+    }
+
+    /// What is to be known of a run that was stopped; `None` where it was not.
+    #[must_use]
+    pub fn stopped_words(&self) -> Option<String> {
+        let count = format_count(self.not_run.len() as u64);
+        match self.not_run.len() {
+            0 => None,
+            1 => Some("Stopped before its end: 1 run of a case or a program has no result.".to_owned()),
+            _ => Some(format!("Stopped before its end: {count} runs of cases and programs have no result.")),
+        }
     }
 }
 

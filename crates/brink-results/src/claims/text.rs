@@ -32,6 +32,7 @@ pub fn text(spec: &Spec) -> String {
         lines.push(String::new());
     }
     lines.push(summary(judged));
+    lines.extend(spec.stopped_words());
     if !spec.advice.is_empty() {
         lines
             .extend([String::new(), "Which model for which workload, by what was measured here:".to_owned()]);

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use brink_results::claims::check::{Check, CheckOutcome};
 use brink_results::claims::program::{PROGRAM_SCHEMA, ProgramResult};
 use brink_results::claims::{
-    CLAIMS_SCHEMA, ClaimSpec, ClaimVerdict, ExperimentSpec, JudgedClaim, NamedExpression, Spec, judge, text,
+    CLAIMS_SCHEMA, ClaimSpec, ClaimVerdict, ExperimentSpec, JudgedClaim, NamedExpression, ProgramSpec, Spec,
+    judge, text,
 };
 use brink_results::schema::{CaseResult, Verdict};
 use brink_results::store::RunData;
@@ -70,6 +71,7 @@ fn spec(values: &[(&str, &str)], rules: &[&str]) -> Spec {
         guide: None,
         judged: Vec::new(),
         advice: Vec::new(),
+        not_run: Vec::new(),
     }
 }
 
@@ -145,6 +147,34 @@ fn what_is_missing_decides_nothing_and_is_said() {
         ]
     );
     assert!(found.sentence.contains("not measured"));
+}
+
+#[test]
+fn what_has_not_run_yet_is_named() {
+    let mut spec = spec(&[("a", "makespan_ns of py.a")], &["a <= 1s"]);
+    let planned = |name: &str, repeat| ProgramSpec {
+        name: name.to_owned(),
+        repeat,
+        command: "true".to_owned(),
+        serve: None,
+        needs: None,
+        timeout_ns: 1,
+        after_cases: 0,
+    };
+    spec.programs = vec![planned("py.a", 1), planned("py.b", 1), planned("py.b", 2)];
+    let mut results = grid(1, 10, 200);
+    results[0].interrupted = true;
+    let run = RunData { dir: "x".into(), plan: None, results, unreadable: Vec::new() };
+    let cut_short = ProgramResult { interrupted: true, ..program("py.b", 1, 1.0) };
+    let judged = spec.clone().judged_by(&run, &[cut_short]);
+    assert_eq!(judged.judged[0].checks[0].words, "py.a: has no result yet");
+    assert_eq!(judged.not_run, ["grid.threads-c10-r1", "py.a-r1", "py.b-r1", "py.b-r2"]);
+    assert!(
+        text::text(&judged).contains("Stopped before its end: 4 runs of cases and programs have no result.")
+    );
+    let done = [("py.a", 1), ("py.b", 1), ("py.b", 2)].map(|(name, repeat)| program(name, repeat, 1.0));
+    let run = RunData { results: Vec::new(), ..run };
+    assert_eq!(spec.judged_by(&run, &done).stopped_words(), None);
 }
 
 #[test]
