@@ -15,6 +15,7 @@ pub mod value;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use brink_wire::value::format_count;
 use serde::{Deserialize, Serialize};
 
 use self::check::{Check, JudgedCheck};
@@ -60,6 +61,9 @@ pub struct Spec {
     /// The answers of the guide; empty until it was judged.
     #[serde(default)]
     pub advice: Vec<guide::Advice>,
+    /// Cases and programs, with their repeat, without a result when it was judged: it was stopped before its end.
+    #[serde(default)]
+    pub not_run: Vec<String>,
 }
 
 impl Spec {
@@ -73,7 +77,19 @@ impl Spec {
         for (name, fact) in programs.iter().flat_map(|program| &program.facts) {
             facts.entry(name.clone()).or_default().insert(fact.clone());
         }
-        Self { judged, advice, facts, ..self }
+        let not_run = evidence::not_run(&self, run, programs);
+        Self { judged, advice, facts, not_run, ..self }
+    }
+
+    /// What is to be known of a run that was stopped; `None` where it was not.
+    #[must_use]
+    pub fn stopped_words(&self) -> Option<String> {
+        let count = format_count(self.not_run.len() as u64);
+        match self.not_run.len() {
+            0 => None,
+            1 => Some("Stopped before its end: 1 run of a case or a program has no result.".to_owned()),
+            _ => Some(format!("Stopped before its end: {count} runs of cases and programs have no result.")),
+        }
     }
 }
 
@@ -340,7 +356,8 @@ fn told(claim: &ClaimSpec, named: &NamedExpression, value: &Result<Value, String
         name: named.name.clone(),
         expression: named.expression.clone(),
         figure: known.map(|value| value.figure).filter(|figure| figure.is_finite()),
-        interval: known.and_then(Value::interval),
+        // One without an end cannot be written down.
+        interval: known.and_then(Value::interval).filter(|ends| ends.iter().all(|end| end.is_finite())),
         unit: known.map_or(String::new(), |value| unit(value.dimension)),
         words: value.as_ref().map_or_else(|why| format!("not measured: {why}"), Value::words),
         claimed: claim.claimed.get(&named.name).cloned(),

@@ -23,6 +23,8 @@ use crate::sweep_file::{
     Count, FileError, LoadTable, Repeats, StepTable, SweepFile, TargetTable, Time, TimeAboveZero, Typed,
     Wait, Work, contradiction, explain, incomplete,
 };
+use crate::target_process::output::shown;
+use crate::target_process::words;
 
 /// A whole file.
 #[derive(Debug, Deserialize)]
@@ -47,6 +49,12 @@ pub struct ClaimsFile {
     /// What the guide is made of.
     #[serde(default)]
     guide: Option<GuideTable>,
+    /// Where it was read from, as it was named.
+    #[serde(skip)]
+    path: String,
+    /// The line of each claim, from 1.
+    #[serde(skip)]
+    claim_lines: Vec<usize>,
 }
 
 /// `[quick]` of the file and of an experiment.
@@ -191,6 +199,9 @@ struct QuestionTable {
 /// How long a program may take where nothing is named.
 pub const PROGRAM_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Of what is wrong in a file: a value in it may be of any length.
+const MESSAGE_CHARS_MAX: usize = 600;
+
 /// Reads a claims file.
 ///
 /// # Errors
@@ -198,7 +209,8 @@ pub const PROGRAM_TIMEOUT: Duration = Duration::from_secs(60);
 pub fn read(path: &Path) -> Result<ClaimsFile, Failure> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::usage(format!("{}: cannot be read: {error}", path.display())))?;
-    parse(&text).map_err(|error| Failure::usage(error.at(path)))
+    let file = parse(&text).map_err(|error| Failure::usage(error.at(path)))?;
+    Ok(ClaimsFile { path: path.display().to_string(), ..file })
 }
 
 /// Whether a file has experiments, as no sweep file has.
@@ -212,10 +224,16 @@ pub fn is_one(path: &Path) -> Result<bool, Failure> {
 }
 
 fn parse(text: &str) -> Result<ClaimsFile, FileError> {
-    let file: ClaimsFile = toml::from_str(text).map_err(|error| explain(text, &error))?;
+    let mut file: ClaimsFile = toml::from_str(text).map_err(|error| explain(text, &error))?;
     let line = |at: usize| Some(1 + text[..at.min(text.len())].matches('\n').count());
+    file.claim_lines = file.claim.iter().filter_map(|claim| line(claim.span().start)).collect();
+    if file.experiment.is_empty() {
+        let message = "no [[experiment]]: there is nothing to measure".to_owned();
+        return Err(FileError { line: None, message });
+    }
     if !is_name(&file.name) {
-        let message = format!("name: `{}` names a folder: letters, digits, - and _ are allowed", file.name);
+        let name = shown(&file.name);
+        let message = format!("name: `{name}` names a folder: letters, digits, - and _ are allowed");
         return Err(FileError { line: None, message });
     }
     let mut names = BTreeSet::new();
@@ -224,7 +242,7 @@ fn parse(text: &str) -> Result<ClaimsFile, FileError> {
         let wrong = wrong_with(experiment)
             .or_else(|| (!names.insert(&experiment.name)).then(|| "its name is taken by another".to_owned()));
         if let Some(message) = wrong {
-            let message = format!("[[experiment]] `{}`: {message}", experiment.name);
+            let message = format!("[[experiment]] `{}`: {}", shown(&experiment.name), bounded(message));
             return Err(FileError { line: line(table.span().start), message });
         }
     }
@@ -233,16 +251,24 @@ fn parse(text: &str) -> Result<ClaimsFile, FileError> {
         let claim = table.get_ref();
         let taken = (!ids.insert(&claim.id)).then(|| "its id is taken by another".to_owned());
         if let Some(message) = taken.or_else(|| claim.resolve().err()) {
-            let message = format!("[[claim]] `{}`: {message}", claim.id);
+            let message = format!("[[claim]] `{}`: {}", shown(&claim.id), bounded(message));
             return Err(FileError { line: line(table.span().start), message });
         }
     }
     let of_guide = file.guide.iter().flat_map(|guide| &guide.experiments);
     if let Some(unknown) = of_guide.into_iter().find(|name| !names.contains(name)) {
-        let message = format!("[guide]: there is no experiment `{unknown}`");
+        let message = format!("[guide]: there is no experiment `{}`", shown(unknown));
         return Err(FileError { line: None, message });
     }
     Ok(file)
+}
+
+/// One line, whatever stands in the file.
+pub fn bounded(message: String) -> String {
+    match message.chars().count() > MESSAGE_CHARS_MAX {
+        true => message.chars().take(MESSAGE_CHARS_MAX).collect::<String>() + "..",
+        false => message,
+    }
 }
 
 fn is_name(name: &str) -> bool {
@@ -265,10 +291,16 @@ fn wrong_with(experiment: &ExperimentTable) -> Option<String> {
         let why = wrong_with_program(program)?;
         Some(format!("[[program]] `{}`: {why}", program.label))
     });
-    of_sweep.or(of_target).or(of_program)
+    let mut labels = BTreeSet::new();
+    let twice = experiment.program.iter().find(|program| !labels.insert(&program.label));
+    let twice = twice.map(|program| format!("two programs are both called `{}`", program.label));
+    of_sweep.or(of_target).or(of_program).or(twice)
 }
 
 fn wrong_with_program(program: &ProgramTable) -> Option<String> {
+    if let Err(why) = words::split(&program.command) {
+        return Some(why);
+    }
     let asks = ["{url}", "{address}"].iter().find(|word| program.command.contains(**word));
     match (&program.serve, asks) {
         _ if !is_name(&program.label) => Some("its label: letters, digits, - and _ are allowed".to_owned()),
@@ -303,6 +335,13 @@ impl ClaimsFile {
     /// A usage failure.
     pub fn claims(&self) -> Result<Vec<ClaimSpec>, Failure> {
         self.claim.iter().map(|claim| claim.get_ref().resolve().map_err(Failure::usage)).collect()
+    }
+
+    /// `configs/claims.toml: `; with the line of a claim `configs/claims.toml:12: `.
+    pub fn place(&self, id: Option<&str>) -> String {
+        let is_it = |claim: &Spanned<ClaimTable>| Some(claim.get_ref().id.as_str()) == id;
+        let at = self.claim.iter().position(is_it).and_then(|at| self.claim_lines.get(at));
+        at.map_or_else(|| format!("{}: ", self.path), |line| format!("{}:{line}: ", self.path))
     }
 
     /// What the guide is made of.
@@ -340,11 +379,12 @@ impl ClaimTable {
         for check in &self.check {
             check::parse(&check.rule)
                 .and_then(|rule| rule.check(&known))
-                .map_err(|why| format!("check `{}`: {why}", check.rule))?;
+                .map_err(|why| format!("check `{}`: {why}", shown(&check.rule)))?;
         }
         if self.check.is_empty() {
             return Err("no [[claim.check]]: without a rule no verdict follows".to_owned());
         }
+        self.check_claimed(&known)?;
         let texts =
             self.shows.all().iter().chain(self.table.iter().flat_map(|table| table.rows.iter().flatten()));
         // `{FACT of PROGRAM}` is looked up with the cases.
@@ -373,6 +413,20 @@ impl ClaimTable {
             plot: self.plot.as_ref().map(PlotTable::resolve).transpose()?,
             table: self.table.clone(),
         })
+    }
+}
+
+impl ClaimTable {
+    /// What is claimed is drawn beside what was measured, so it must be counted in the same.
+    fn check_claimed(&self, known: &dyn Fn(&str) -> Option<Dimension>) -> Result<(), String> {
+        for (name, text) in &self.claimed {
+            let claimed = expression::parse(text).and_then(|figure| figure.dimension(&|_| None));
+            let claimed = claimed.map_err(|_| format!("claimed `{name}`: `{text}` is not a figure"))?;
+            if known(name).is_some_and(|measured| measured != claimed) {
+                return Err(format!("claimed `{name}`: `{text}` is {}, its value is not", claimed.words()));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@ mod mark;
 pub mod output;
 pub mod program;
 pub mod ready;
-mod words;
+pub mod words;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};

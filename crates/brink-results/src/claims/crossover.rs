@@ -44,7 +44,7 @@ pub fn standings<'a>(
 }
 
 /// The smallest count from which the cases of `after` are better, and nowhere above worse again. Infinite where there is
-/// none; its spread is then exact, and its note says up to where was looked.
+/// none up to where was looked, which its note says: a rule about counts beyond that stays open.
 ///
 /// # Errors
 /// Why it cannot be told.
@@ -72,7 +72,8 @@ pub fn crossover(evidence: &Evidence, measure: &str, before: &str, after: &str) 
     let Some(at) = found else {
         let most = format_count(last.connections);
         let note = [format!("no crossover up to {most}"), format!("> {most}")];
-        return Ok(value(f64::INFINITY, Spread::Exact, note));
+        let beyond = last.connections as f64;
+        return Ok(value(f64::INFINITY, either(beyond * (1.0 + f64::EPSILON), f64::INFINITY), note));
     };
     let first = known[at].connections as f64;
     let count = format_count(known[at].connections);
@@ -80,7 +81,7 @@ pub fn crossover(evidence: &Evidence, measure: &str, before: &str, after: &str) 
         // Already at the smallest count: where below it the order turned nobody looked.
         return Ok(value(
             first,
-            Spread::Exact,
+            either(1.0, first),
             [format!("better at {count} already, the least that was measured"), format!("< {count}")],
         ));
     };
@@ -91,4 +92,9 @@ pub fn crossover(evidence: &Evidence, measure: &str, before: &str, after: &str) 
     let below = format_count(below);
     let note = [format!("as good up to {below}, better from {count}"), format!("{below} to {count}")];
     Ok(value(first, Spread::Drawn(draws), note))
+}
+
+/// All that is known is that it lies between these: a rule that parts them is undecided.
+fn either(low: f64, high: f64) -> Spread {
+    Spread::Drawn((0..DRAWS).map(|at| if at % 2 == 0 { low } else { high }).collect())
 }

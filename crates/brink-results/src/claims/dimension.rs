@@ -91,9 +91,13 @@ impl Dimension {
     }
 }
 
+/// Above it digits of a count say nothing, and soon there are too many of them for an integer.
+const COUNTED_MAX: f64 = 1e15;
+
 /// Three digits, and thousands marked.
 fn number(figure: f64) -> String {
     match figure {
+        f if f >= COUNTED_MAX => format!("{f:.2e}"),
         f if f >= 99.95 || (f >= 1.0 && f.fract() == 0.0) => format_count(f.round() as u64),
         f if f >= 9.995 => format!("{f:.1}"),
         f if f >= 0.1 => format!("{f:.2}"),
@@ -115,6 +119,7 @@ mod tests {
         assert_eq!(words, ["12.3 ms", "2 KiB", "9,980/s", "2.03", "812", "0"]);
         assert_eq!(SIZE.format(-2048.0), "-2 KiB");
         assert_eq!(PLAIN.format(f64::INFINITY), "none");
+        assert_eq!(PLAIN.format(1e60), "1.00e60");
     }
 
     #[test]

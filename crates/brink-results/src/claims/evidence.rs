@@ -9,9 +9,9 @@ use crate::schema::{CaseResult, Verdict};
 use crate::statistics::{Observation, Scale};
 use crate::store::RunData;
 
-use super::Spec;
 use super::dimension::Dimension;
 use super::program::ProgramResult;
+use super::{ProgramSpec, Spec};
 
 /// What a case tells in words: the limit that ended it.
 pub const STOPPED_BY: &str = "stopped_by";
@@ -60,7 +60,7 @@ impl<'a> Evidence<'a> {
             () if self.spec.left_out.iter().any(|name| name == case) => {
                 format!("{case}: left out by --quick")
             }
-            () if self.planned.iter().any(|name| name == case) => format!("{case}: has no result yet"),
+            () if self.is_planned(case) => format!("{case}: has no result yet"),
             () => format!("{case}: is not in this run"),
         })
     }
@@ -84,6 +84,11 @@ impl<'a> Evidence<'a> {
         }
         let mut runs = self.programs.iter().filter(|run| run.name == case && run.why_none().is_none());
         runs.find_map(|run| run.facts.get(what).cloned()).ok_or_else(none)
+    }
+
+    fn is_planned(&self, name: &str) -> bool {
+        self.planned.iter().any(|planned| planned == name)
+            || self.spec.programs.iter().any(|program| program.name == name)
     }
 
     /// The cases whose names match, by their connections.
@@ -128,6 +133,17 @@ impl<'a> Evidence<'a> {
         }
         Ok(Figures { runs, scale: measure.scale() })
     }
+}
+
+/// Cases and programs of a run, with their repeat, that have no result, or one that was cut short.
+pub(super) fn not_run(spec: &Spec, run: &RunData, programs: &[ProgramResult]) -> Vec<String> {
+    let cut_short = run.results.iter().filter(|result| result.interrupted);
+    let cases = run.missing().into_iter().chain(cut_short.map(|result| result.case.name.as_str()));
+    let is_whole = |of: &&ProgramSpec| {
+        programs.iter().any(|run| run.name == of.name && run.repeat == of.repeat && !run.interrupted)
+    };
+    let programs = spec.programs.iter().filter(|of| !is_whole(of));
+    cases.map(str::to_owned).chain(programs.map(|of| format!("{}-r{}", of.name, of.repeat))).collect()
 }
 
 fn of_program(name: &str, case: &str, runs: &[&ProgramResult]) -> Result<Figures, String> {

@@ -11,6 +11,8 @@ use crate::measures::Measure;
 
 /// How deep parentheses may be nested: no rule that a reader follows comes near it, and none may end the stack.
 const DEPTH_MAX: usize = 32;
+/// How long an expression may be: a chain of operations is as deep as it is long.
+const WORDS_MAX: usize = 500;
 
 /// An expression as it was read.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,6 +77,9 @@ impl Operation {
 /// One line that says what is wrong and what is allowed.
 pub fn parse(text: &str) -> Result<Expression, String> {
     let mut words = Words { words: words(text), at: 0 };
+    if words.words.len() > WORDS_MAX {
+        return Err(format!("it is longer than {WORDS_MAX} words"));
+    }
     let expression = words.sum(0)?;
     match words.next() {
         None => Ok(expression),
@@ -268,10 +273,11 @@ fn figure(word: &str) -> Result<Expression, String> {
         "B" | "KiB" | "MiB" | "GiB" | "kB" | "MB" | "GB" => (parse_bytes(&format!("1{unit}"))? as f64, SIZE),
         _ => return Err(wrong()),
     };
-    if rate && dimension != PLAIN {
+    let figure = number * scale;
+    if (rate && dimension != PLAIN) || !figure.is_finite() {
         return Err(wrong());
     }
-    Ok(Expression::Figure(number * scale, if rate { RATE } else { dimension }))
+    Ok(Expression::Figure(figure, if rate { RATE } else { dimension }))
 }
 
 #[cfg(test)]
@@ -324,7 +330,13 @@ mod tests {
             assert!(said.contains(word) && said.lines().count() == 1, "{text}: {said}");
         }
         let deep = format!("{}1{}", "(".repeat(100_000), ")".repeat(100_000));
+        assert!(parse(&deep).unwrap_err().contains("longer"));
+        let deep = format!("{}1{}", "(".repeat(100), ")".repeat(100));
         assert!(parse(&deep).unwrap_err().contains("nested"));
+        // As deep as it is long, and what is read is walked through.
+        assert!(parse(&format!("1{}", " + 1".repeat(200_000))).unwrap_err().contains("longer"));
+        assert_eq!(dimension(&format!("1{}", " + 1".repeat(200))), Ok(PLAIN));
+        assert!(parse(&"9".repeat(400)).unwrap_err().contains("not a figure"));
     }
 
     #[test]

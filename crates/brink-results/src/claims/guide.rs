@@ -157,9 +157,8 @@ fn choice(candidates: &[Candidate]) -> (Option<String>, String) {
         .copied()
         .filter(|candidate| candidate.p99_ns.as_ref().is_some_and(|figure| !worse(figure)))
         .collect();
-    let memory =
-        |candidate: &&&Candidate| candidate.memory_bytes.as_ref().map_or(u64::MAX, |of| of.value as u64);
-    let Some(taken) = alike.iter().min_by_key(memory) else {
+    let memory = |candidate: &Candidate| candidate.memory_bytes.as_ref().map(|of| of.value as u64);
+    let Some(taken) = alike.iter().min_by_key(|one| memory(one).unwrap_or(u64::MAX)) else {
         return (None, "no p99 was measured".to_owned());
     };
     let others: Vec<String> =
@@ -167,13 +166,25 @@ fn choice(candidates: &[Candidate]) -> (Option<String>, String) {
     let why = match others.is_empty() {
         true => format!("{} has the lowest p99", taken.label),
         false => format!(
-            "no difference in p99 is seen between {} and {}; {} takes the least memory",
+            "no difference in p99 is seen between {} and {}; {}",
             taken.label,
             crate::answer::listed(&others),
-            taken.label
+            by_memory(taken, &alike)
         ),
     };
     (Some(taken.label.clone()), why)
+}
+
+/// What decided between those whose p99 is alike.
+fn by_memory(taken: &Candidate, alike: &[&Candidate]) -> String {
+    let unknown = alike.iter().filter(|one| one.memory_bytes.is_none()).count();
+    match taken.memory_bytes {
+        None => format!("memory of none of them was measured, so it is {} by its figure alone", taken.label),
+        Some(_) if unknown > 0 => {
+            format!("{} takes the least memory of those where it was measured", taken.label)
+        }
+        Some(_) => format!("{} takes the least memory", taken.label),
+    }
 }
 
 fn candidate(label: &str, groups: &[&Repeats], guide: &GuideSpec, question: &Question) -> Candidate {
@@ -414,5 +425,50 @@ impl Candidate {
             figures.flat_map(|figure| figure.cases.iter().map(String::as_str)).collect();
         cases.dedup();
         cases
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidate(label: &str, p99_ns: [f64; 3], memory_bytes: Option<f64>) -> Candidate {
+        let figure = |value, interval| Figure { value, interval, how: How::Measured, cases: Vec::new() };
+        Candidate {
+            label: label.to_owned(),
+            p99_ns: Some(figure(p99_ns[1], Some([p99_ns[0], p99_ns[2]]))),
+            memory_bytes: memory_bytes.map(|bytes| figure(bytes, None)),
+            per_s_max: None,
+            ceiling: None,
+            excluded: None,
+        }
+    }
+
+    #[test]
+    fn memory_decides_only_where_it_was_measured() {
+        let alike = |a, b| choice(&[candidate("a", [1.0, 2.0, 9.0], a), candidate("b", [1.0, 3.0, 9.0], b)]);
+        let same = "no difference in p99 is seen between";
+        for (a, b, take, why) in [
+            (Some(9.0), Some(5.0), "b", format!("{same} b and a; b takes the least memory")),
+            (
+                Some(9.0),
+                None,
+                "a",
+                format!("{same} a and b; a takes the least memory of those where it was measured"),
+            ),
+            (
+                None,
+                None,
+                "a",
+                format!(
+                    "{same} a and b; memory of none of them was measured, so it is a by its figure alone"
+                ),
+            ),
+        ] {
+            assert_eq!(alike(a, b), (Some(take.to_owned()), why));
+        }
+        let apart =
+            choice(&[candidate("a", [1.0, 2.0, 3.0], None), candidate("b", [4.0, 5.0, 6.0], Some(1.0))]);
+        assert_eq!(apart, (Some("a".to_owned()), "a has the lowest p99".to_owned()));
     }
 }

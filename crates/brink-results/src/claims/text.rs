@@ -28,6 +28,7 @@ pub fn text(spec: &Spec) -> String {
     }
     lines.extend(pairs.iter().flat_map(|(claim, judged)| hanging(&head(judged), &claim.says)));
     lines.extend([String::new(), summary(&spec.judged)]);
+    lines.extend(spec.stopped_words());
     lines.extend(facts(spec));
     lines.join("\n") + "\n"
 }

@@ -49,7 +49,9 @@ impl Value {
         let mut sorted = draws.clone();
         sorted.sort_unstable_by(f64::total_cmp);
         let beyond = sorted.len() / 40;
-        Some([*sorted.get(beyond)?, *sorted.get(sorted.len().checked_sub(beyond + 1)?)?])
+        let ends = [*sorted.get(beyond)?, *sorted.get(sorted.len().checked_sub(beyond + 1)?)?];
+        // JSON has no number for what is infinite.
+        ends.iter().all(|end| end.is_finite()).then_some(ends)
     }
 
     /// `101 ms (100 ms to 103 ms)`; `0.99 (one run)`.

@@ -20,6 +20,7 @@ pub(super) fn claims(spec: &Spec, run: &RunData) -> Markup {
     html! {
         section {
             p.lead { (summary(&spec.judged)) "." @if spec.quick { " Measured with --quick: fewer cases, shorter windows." } @if let Some(facts) = facts(spec) { " " (facts) } }
+            @if let Some(stopped) = spec.stopped_words() { p { (stopped) } }
             h2 { "Claims" }
             div.box { table {
                 thead { tr { th.k { "id" } th.k { "claim" } th.k { "verdict" } th.k { "measured here" } } }

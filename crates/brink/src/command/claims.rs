@@ -94,8 +94,7 @@ fn begin(args: &ClaimsArgs) -> Result<Begun, Failure> {
         return Err(Failure::usage("a claims file is needed, or --resume DIR"));
     };
     let file = claims_file::read(path)?;
-    let (plan, spec) = make(&file, args.quick, command::line(), command::now())
-        .map_err(|failure| Failure { line: format!("{}: {failure}", path.display()), ..failure })?;
+    let (plan, spec) = make(&file, args.quick, command::line(), command::now())?;
     let folder = RunFolder::claim(args.out.as_deref(), &plan)?;
     store::write_claims(folder.path(), &spec).map_err(|error| Failure::failed(error.to_string()))?;
     let left = (1..).zip(plan.cases.iter().cloned()).collect();

@@ -21,7 +21,7 @@ pub fn run(args: &PlanArgs) -> Result<(), Failure> {
         |failure: Failure| Failure { line: format!("{}: {failure}", args.file.display()), ..failure };
     let plan = if claims_file::is_one(&args.file)? {
         let file = claims_file::read(&args.file)?;
-        super::claims::make(&file, args.quick, Vec::new(), String::new()).map_err(in_file)?.0
+        super::claims::make(&file, args.quick, Vec::new(), String::new())?.0
     } else if args.quick {
         return Err(Failure::usage(format!("--quick: {} is no claims file", args.file.display())));
     } else {

@@ -6,16 +6,17 @@ use brink_results::case::Case;
 use brink_results::claims::evidence::STOPPED_BY;
 use brink_results::claims::expression::{self, Expression};
 use brink_results::claims::sentences::names_in;
-use brink_results::claims::{CLAIMS_SCHEMA, ClaimSpec, ExperimentSpec, ProgramSpec, Spec, check};
+use brink_results::claims::{CLAIMS_SCHEMA, ClaimSpec, ExperimentSpec, PlotSpec, ProgramSpec, Spec, check};
 use brink_results::gate;
 use brink_results::measures::Measure;
 
 use super::sweep::{REPEATS_DEFAULT, served, sweep};
 use super::{Machine, ns};
-use crate::claims_file::{ClaimsFile, ExperimentTable, PROGRAM_TIMEOUT, ProgramTable};
+use crate::claims_file::{ClaimsFile, ExperimentTable, PROGRAM_TIMEOUT, ProgramTable, bounded};
 use crate::cli::WorkloadName;
 use crate::exit::Failure;
 use crate::sweep_file::{SweepFile, Typed};
+use crate::target_process::output::shown;
 
 /// The cases of all experiments in the order in which they are run, and what is claimed of them.
 ///
@@ -24,6 +25,19 @@ use crate::sweep_file::{SweepFile, Typed};
 /// # Errors
 /// A usage failure when values make no sense together, or a claim asks for what is not measured.
 pub fn claims(file: &ClaimsFile, quick: bool, machine: &Machine) -> Result<(Vec<Case>, Spec), Failure> {
+    let in_file = |failure: Failure| Failure { line: format!("{}{failure}", file.place(None)), ..failure };
+    let (cases, spec) = resolved(file, quick, machine).map_err(in_file)?;
+    for claim in &spec.claims {
+        if let Err(why) = check_asked(claim, &spec, &cases) {
+            let (place, id) = (file.place(Some(&claim.id)), shown(&claim.id));
+            return Err(Failure::usage(format!("{place}[[claim]] `{id}`: {}", bounded(why))));
+        }
+    }
+    Ok((cases, spec))
+}
+
+fn resolved(file: &ClaimsFile, quick: bool, machine: &Machine) -> Result<(Vec<Case>, Spec), Failure> {
+    let mut labels = BTreeSet::new();
     let mut experiments = Vec::new();
     let mut left_out = BTreeSet::new();
     for (number, table) in (0..).zip(&file.experiment) {
@@ -31,6 +45,9 @@ pub fn claims(file: &ClaimsFile, quick: bool, machine: &Machine) -> Result<(Vec<
         let seed = file.seed.wrapping_add(number);
         let asked = table.repeats.as_ref().or(file.repeats.as_ref()).map_or(REPEATS_DEFAULT, |of| of.0);
         let whole = cases_of(table, table.sweep(seed, 1), machine)?;
+        check_names(table, &whole)
+            .map_err(|why| Failure::usage(format!("[[experiment]] `{}`: {}", table.name, bounded(why))))?;
+        labels.extend(whole.iter().map(|case| case.target.label.clone()));
         let mut all: BTreeSet<String> = whole.iter().map(|case| stem(case).to_owned()).collect();
         all.extend(table.program.iter().map(|program| program_name(table, program)));
         let experiment = if quick {
@@ -63,10 +80,11 @@ pub fn claims(file: &ClaimsFile, quick: bool, machine: &Machine) -> Result<(Vec<
         facts: BTreeMap::new(),
         judged: Vec::new(),
         advice: Vec::new(),
+        not_run: Vec::new(),
     };
-    for claim in &spec.claims {
-        check_asked(claim, &spec, &cases)
-            .map_err(|why| Failure::usage(format!("[[claim]] `{}`: {why}", claim.id)))?;
+    let mut blocking = spec.guide.iter().flat_map(|guide| &guide.blocking);
+    if let Some(unknown) = blocking.find(|label| !labels.contains(*label)) {
+        return Err(Failure::usage(format!("[guide]: blocking: no target is called `{}`", shown(unknown))));
     }
     Ok((cases, spec))
 }
@@ -83,6 +101,27 @@ impl Experiment<'_> {
     fn names(&self) -> BTreeSet<String> {
         let cases = self.cases.iter().map(|case| stem(case).to_owned());
         cases.chain(self.programs.iter().map(|program| program_name(self.table, program))).collect()
+    }
+}
+
+/// What `--quick` keeps must be there, and a case and a program cannot have one name.
+fn check_names(table: &ExperimentTable, cases: &[Case]) -> Result<(), String> {
+    let is_case = |name: &str| cases.iter().any(|case| stem(case) == name);
+    if let Some(program) = table.program.iter().find(|program| is_case(&program_name(table, program))) {
+        return Err(format!("a case and a program are both called `{}`", program.label));
+    }
+    let is_there = |label: &str| {
+        cases.iter().any(|case| case.target.label == label)
+            || table.program.iter().any(|program| program.label == label)
+    };
+    let mut kept = table.quick.targets.iter().flatten();
+    if let Some(unknown) = kept.find(|label| !is_there(label)) {
+        return Err(format!("quick: targets: no target and no program is called `{unknown}`"));
+    }
+    let mut kept = table.quick.connections.iter().flatten();
+    match kept.find(|count| !cases.iter().any(|case| case.load.connections == count.0)) {
+        Some(unknown) => Err(format!("quick: connections: no step has {}", unknown.0)),
+        None => Ok(()),
     }
 }
 
@@ -181,6 +220,13 @@ fn in_order(experiments: &[Experiment], machine: &Machine) -> Result<(Vec<Case>,
     Ok((cases, programs))
 }
 
+fn cases_drawn(plot: &PlotSpec) -> &[String] {
+    match plot {
+        PlotSpec::Bars(_) => &[],
+        PlotSpec::Lines { cases, .. } | PlotSpec::OverTime(cases) => cases,
+    }
+}
+
 /// What a claim asks for must be among what is measured, or be left out by `--quick`.
 fn check_asked(claim: &ClaimSpec, spec: &Spec, cases: &[Case]) -> Result<(), String> {
     let mut expressions: Vec<Expression> = Vec::new();
@@ -206,6 +252,11 @@ fn check_asked(claim: &ClaimSpec, spec: &Spec, cases: &[Case]) -> Result<(), Str
             }
             () if is_case(name) || is_program(name) || is_left_out(name) => {}
             () => return Err(format!("`{name}` is no case and no program of this file")),
+        }
+    }
+    for drawn in claim.plot.iter().flat_map(cases_drawn) {
+        if !is_case(drawn) && !is_left_out(drawn) {
+            return Err(format!("plot: `{drawn}` is no case of this file"));
         }
     }
     for (measure, name) in asked {

@@ -9,13 +9,14 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use brink_host::parent;
+use brink_wire::value::format_bytes;
 use serde_json::Value;
 
 use super::mark::Mark;
 use super::output::{Output, shown};
 use super::{Family, has_ended, pause, words};
 
-/// Of stdout that is kept: the last line of a program that says more is lost.
+/// Of stdout that is kept: where the last line of a program that says more begins is not known.
 const STDOUT_BYTES_MAX: u64 = 1 << 20;
 /// Short beside what is measured of a program: how long it takes is known to that.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
@@ -82,21 +83,25 @@ pub fn run(words: &[String], within: Duration, is_stopped: impl Fn() -> bool) ->
         None => return Err("its exit status was lost".to_owned()),
     }
     let said = said_by(reading)?;
-    understood(&said).map(|(measures, facts)| Said { wall, measures, facts })
+    if said.len() as u64 > STDOUT_BYTES_MAX {
+        return Err(format!("it said more than {} on stdout", format_bytes(STDOUT_BYTES_MAX as f64)));
+    }
+    understood(&String::from_utf8_lossy(&said)).map(|(measures, facts)| Said { wall, measures, facts })
 }
 
-fn read_on(stdout: ChildStdout) -> std::io::Result<JoinHandle<String>> {
+/// One byte more than it may say tells that it said too much.
+fn read_on(stdout: ChildStdout) -> std::io::Result<JoinHandle<Vec<u8>>> {
     std::thread::Builder::new().name("program-stdout".to_owned()).spawn(move || {
         let mut bytes = Vec::new();
         let mut pipe = stdout;
-        let _what_came = pipe.by_ref().take(STDOUT_BYTES_MAX).read_to_end(&mut bytes);
+        let _what_came = pipe.by_ref().take(STDOUT_BYTES_MAX + 1).read_to_end(&mut bytes);
         let _until_it_ends = std::io::copy(&mut pipe, &mut std::io::sink());
-        String::from_utf8_lossy(&bytes).into_owned()
+        bytes
     })
 }
 
 /// A child of it may hold the pipe for longer than it lives.
-fn said_by(reading: JoinHandle<String>) -> Result<String, String> {
+fn said_by(reading: JoinHandle<Vec<u8>>) -> Result<Vec<u8>, String> {
     let until = Instant::now() + REST_WITHIN;
     while !reading.is_finished() && Instant::now() < until {
         pause(LOOK_EVERY);
@@ -168,6 +173,7 @@ mod tests {
             ("echo hello", "no JSON object: `hello`"),
             ("true", "no JSON object: ``"),
             ("kill -9 $$", "signal: 9"),
+            ("yes '{\"x\": 1}' | head -n 200000", "more than 1 MiB on stdout"),
         ] {
             let why = sh(script).unwrap_err();
             assert!(why.contains(words) && why.lines().count() == 1, "{script}: {why}");

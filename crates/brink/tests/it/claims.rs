@@ -159,7 +159,7 @@ fn what_is_wrong_in_a_claims_file_is_said_in_one_line() {
         (
             "opened of loop.tokio-c20",
             "opened of loop.tokio-c21",
-            "`loop.tokio-c21` is no case and no program",
+            "claims.toml:28: [[claim]] `C1`: `loop.tokio-c21` is no case and no program",
         ),
         ("opened of loop.tokio-c20", "opend of loop.tokio-c20", "`opend` is not a measure of a case"),
         ("{opened} opened", "{opende} opened", "there is no value `opende`"),
@@ -170,6 +170,15 @@ fn what_is_wrong_in_a_claims_file_is_said_in_one_line() {
         ("experiments = [\"loop\"]", "experiments = [\"lop\"]", "there is no experiment `lop`"),
         ("id = \"C2\"", "id = \"C1\"", "its id is taken"),
         ("connections = [5, 20]", "", "no connections"),
+        ("command = \"no-such-program-at-all\"", "command = \"a 'b\"", "a quote is not closed"),
+        ("label = \"served\"", "label = \"said\"", "two programs are both called `said`"),
+        ("label = \"served\"", "label = \"tokio-c5\"", "a case and a program are both called `tokio-c5`"),
+        ("repeats = 2", "repeats = 2\nquick = { targets = [\"tokyo\"] }", "no program is called `tokyo`"),
+        ("repeats = 2", "repeats = 2\nquick = { connections = [7] }", "quick: connections: no step has 7"),
+        ("blocking = [\"threads\"]", "blocking = [\"thread\"]", "blocking: no target is called `thread`"),
+        ("[claim.value]", "plot = { over_time = [\"loop.mio-c5\"] }\n[claim.value]", "plot: `loop.mio-c5`"),
+        ("[claim.value]", "claimed = { said = \"5MB\" }\n[claim.value]", "claimed `said`: `5MB` is a size"),
+        ("[claim.value]", "claimed = { said = \"soon\" }\n[claim.value]", "`soon` is not a figure"),
     ] {
         let file = written(dir.path(), &FILE.replacen(from, to, 1));
         let output = run(&["claims", &file, "--out", dir.path().join("none").to_str().unwrap()]);
@@ -178,6 +187,19 @@ fn what_is_wrong_in_a_claims_file_is_said_in_one_line() {
         assert!(said.contains(words) && said.lines().count() == 1, "{to}: {said}");
     }
     assert!(!dir.path().join("none").exists(), "nothing is made for a file that is wrong");
+    let chain = format!("1{}", " + 1".repeat(200_000));
+    for (from, to, words) in [
+        ("opened of loop.tokio-c20", chain.as_str(), "it is longer than 500 words"),
+        ("opened >= 20", &format!("opened >= {chain}"), "it is longer than 500 words"),
+        ("opened of loop.tokio-c20", &"9".repeat(1_000_000), "value `opened`: `9999"),
+        ("{opened} opened", &format!("{{{}}} opened", "x".repeat(1_000_000)), "there is no value `xxx"),
+    ] {
+        let file = written(dir.path(), &FILE.replacen(from, to, 1));
+        let output = run(&["claims", &file]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{words}: {}", said.len());
+        assert!(said.contains(words) && said.lines().count() == 1 && said.len() < 1_000, "{words}: {said}");
+    }
     for (args, words) in [
         (vec!["advise", "-c", "5", "--from", "/dev/null"], "--from: "),
         (vec!["advise", "-c", "0"], "--connections"),
