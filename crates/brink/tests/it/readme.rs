@@ -65,3 +65,26 @@ fn every_file_it_points_to_is_there() {
         assert!(root().join(link).exists() || Path::new(link).exists(), "{link}");
     }
 }
+
+/// A table after `<!-- claims from DIR -->` has every claim of DIR with its verdict, and the beginning of what was measured.
+#[test]
+fn claims_are_those_of_the_results_they_name() {
+    let text = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let mut seen = 0;
+    for part in text.split("<!-- claims from ").skip(1) {
+        let (dir, rest) = part.split_once(" -->").unwrap();
+        let (spec, _) = store::read_claims(&root().join(dir)).unwrap().unwrap();
+        let rows: Vec<&str> = rest.lines().skip_while(|line| !line.starts_with("|---")).skip(1).collect();
+        assert_eq!(spec.claims.len(), spec.judged.len());
+        for ((claim, judged), row) in spec.claims.iter().zip(&spec.judged).zip(rows) {
+            let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+            let [id, says, verdict, measured] = cells[..] else { panic!("four cells are needed: {row}") };
+            let verdict = verdict.trim_matches('*');
+            assert_eq!((id, says, verdict), (&*claim.id, &*claim.says, judged.verdict.word()), "{dir}");
+            assert!(judged.sentence.starts_with(measured), "{id}: {dir} says: {}", judged.sentence);
+            assert!(measured.ends_with('.'), "{id}: a whole sentence: {measured}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 0, "the README shows claims");
+}
