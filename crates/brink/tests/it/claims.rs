@@ -173,7 +173,11 @@ fn what_is_wrong_in_a_claims_file_is_said_in_one_line() {
         ("connections = [5, 20]", "", "no connections"),
         ("command = \"no-such-program-at-all\"", "command = \"a 'b\"", "a quote is not closed"),
         ("label = \"served\"", "label = \"said\"", "two programs are both called `said`"),
-        ("label = \"served\"", "label = \"tokio-c5\"", "a case and a program are both called `tokio-c5`"),
+        (
+            "label = \"served\"",
+            "label = \"tokio-c5\"\ncommand = \"true\"\n[[experiment.program]]\nlabel = \"served\"",
+            "a case and a program are both called `tokio-c5`",
+        ),
         ("repeats = 2", "repeats = 2\nquick = { targets = [\"tokyo\"] }", "no program is called `tokyo`"),
         ("repeats = 2", "repeats = 2\nquick = { connections = [7] }", "quick: connections: no step has 7"),
         ("blocking = [\"threads\"]", "blocking = [\"thread\"]", "blocking: no target is called `thread`"),
