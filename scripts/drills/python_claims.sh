@@ -96,6 +96,7 @@ for way in "${!least_ms[@]}"; do
     said "hold_$way" "r['plateaus'] == 10 and 100 < r['user_bytes_per_sleeper'] < 100e3 and r['user_bytes'] > 1e6
         and r['virtual_bytes_per_sleeper'] >= $([[ $way == asyncio ]] && echo 0 || echo 65536) and 'page_table_bytes_per_sleeper' in r"
 done
+# shellcheck disable=SC2016 # the inner shell's own argument
 run 20 no_threads bash -c 'ulimit -v 2000000; exec python3 "$1" --way threads -n 2000 --hold 0' _ "$claims/sleepers.py"
 fails no_threads 1 'not all of 2000 sleepers'
 

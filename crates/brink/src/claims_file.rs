@@ -247,10 +247,12 @@ fn parse(text: &str) -> Result<ClaimsFile, FileError> {
         }
     }
     let mut ids = BTreeSet::new();
+    let programs = file.programs();
     for table in &file.claim {
         let claim = table.get_ref();
         let taken = (!ids.insert(&claim.id)).then(|| "its id is taken by another".to_owned());
-        if let Some(message) = taken.or_else(|| claim.resolve().err()) {
+        let wrong = taken.or_else(|| claim.unknown_measure(&programs)).or_else(|| claim.resolve().err());
+        if let Some(message) = wrong {
             let message = format!("[[claim]] `{}`: {}", shown(&claim.id), bounded(message));
             return Err(FileError { line: line(table.span().start), message });
         }
@@ -263,12 +265,15 @@ fn parse(text: &str) -> Result<ClaimsFile, FileError> {
     Ok(file)
 }
 
-/// One line, whatever stands in the file.
+/// One line, whatever stands in the file: with its beginning, and with its end, where it says what is wrong.
 pub fn bounded(message: String) -> String {
-    match message.chars().count() > MESSAGE_CHARS_MAX {
-        true => message.chars().take(MESSAGE_CHARS_MAX).collect::<String>() + "..",
-        false => message,
+    let count = message.chars().count();
+    if count <= MESSAGE_CHARS_MAX {
+        return message;
     }
+    let half = MESSAGE_CHARS_MAX / 2;
+    let begin = message.chars().take(half);
+    begin.chain("..".chars()).chain(message.chars().skip(count - half)).collect()
 }
 
 fn is_name(name: &str) -> bool {
@@ -329,6 +334,16 @@ impl ExperimentTable {
 }
 
 impl ClaimsFile {
+    /// As expressions call them.
+    fn programs(&self) -> BTreeSet<String> {
+        let of = |table: &Spanned<ExperimentTable>| {
+            let experiment = table.get_ref();
+            let labels = experiment.program.iter().map(|program| &program.label);
+            labels.map(|label| format!("{}.{label}", experiment.name)).collect::<Vec<String>>()
+        };
+        self.experiment.iter().flat_map(of).collect()
+    }
+
     /// The claims, each of which was checked when the file was read.
     ///
     /// # Errors
@@ -417,6 +432,22 @@ impl ClaimTable {
 }
 
 impl ClaimTable {
+    /// A program's figures are its own; those of a case are known. Before units are looked at, of which an unknown one has none.
+    fn unknown_measure(&self, programs: &BTreeSet<String>) -> Option<String> {
+        for text in self.value.values().filter_map(toml::Value::as_str) {
+            let Ok(expression) = expression::parse(text) else { continue };
+            let mut asked = Vec::new();
+            expression.cases(&mut asked);
+            let is_unknown = |(measure, case): &&(&str, &str)| {
+                !programs.contains(*case) && Measure::find(measure).is_none()
+            };
+            if let Some((measure, case)) = asked.iter().find(is_unknown) {
+                return Some(format!("`{measure} of {case}`: `{measure}` is not a measure of a case"));
+            }
+        }
+        None
+    }
+
     /// What is claimed is drawn beside what was measured, so it must be counted in the same.
     fn check_claimed(&self, known: &dyn Fn(&str) -> Option<Dimension>) -> Result<(), String> {
         for (name, text) in &self.claimed {

@@ -81,6 +81,8 @@ impl Dimension {
         let sign = if figure < 0.0 { "-" } else { "" };
         let figure = figure.abs();
         let words = match self {
+            TIME if figure >= COUNTED_MAX => format!("{figure:.2e} s"),
+            SIZE if figure >= COUNTED_MAX => format!("{figure:.2e} B"),
             TIME => format_ns(figure * 1e9),
             SIZE => format_bytes(figure),
             RATE => format!("{}/s", number(figure)),
@@ -120,6 +122,7 @@ mod tests {
         assert_eq!(SIZE.format(-2048.0), "-2 KiB");
         assert_eq!(PLAIN.format(f64::INFINITY), "none");
         assert_eq!(PLAIN.format(1e60), "1.00e60");
+        assert_eq!([TIME, SIZE, RATE].map(|of| of.format(-1e60)), ["-1.00e60 s", "-1.00e60 B", "-1.00e60/s"]);
     }
 
     #[test]

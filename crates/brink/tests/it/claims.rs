@@ -162,6 +162,7 @@ fn what_is_wrong_in_a_claims_file_is_said_in_one_line() {
             "claims.toml:28: [[claim]] `C1`: `loop.tokio-c21` is no case and no program",
         ),
         ("opened of loop.tokio-c20", "opend of loop.tokio-c20", "`opend` is not a measure of a case"),
+        ("opened of loop.tokio-c20", "p9 of loop.tokio-c20 / 1s", "`p9` is not a measure of a case"),
         ("{opened} opened", "{opende} opened", "there is no value `opende`"),
         ("label = \"served\"", "label = \"a b\"", "its label: letters"),
         ("serve = { model = \"hyper\" }", "", "{url} stands for the address of `serve`"),
@@ -172,7 +173,11 @@ fn what_is_wrong_in_a_claims_file_is_said_in_one_line() {
         ("connections = [5, 20]", "", "no connections"),
         ("command = \"no-such-program-at-all\"", "command = \"a 'b\"", "a quote is not closed"),
         ("label = \"served\"", "label = \"said\"", "two programs are both called `said`"),
-        ("label = \"served\"", "label = \"tokio-c5\"", "a case and a program are both called `tokio-c5`"),
+        (
+            "label = \"served\"",
+            "label = \"tokio-c5\"\ncommand = \"true\"\n[[experiment.program]]\nlabel = \"served\"",
+            "a case and a program are both called `tokio-c5`",
+        ),
         ("repeats = 2", "repeats = 2\nquick = { targets = [\"tokyo\"] }", "no program is called `tokyo`"),
         ("repeats = 2", "repeats = 2\nquick = { connections = [7] }", "quick: connections: no step has 7"),
         ("blocking = [\"threads\"]", "blocking = [\"thread\"]", "blocking: no target is called `thread`"),
@@ -191,7 +196,7 @@ fn what_is_wrong_in_a_claims_file_is_said_in_one_line() {
     for (from, to, words) in [
         ("opened of loop.tokio-c20", chain.as_str(), "it is longer than 500 words"),
         ("opened >= 20", &format!("opened >= {chain}"), "it is longer than 500 words"),
-        ("opened of loop.tokio-c20", &"9".repeat(1_000_000), "value `opened`: `9999"),
+        ("opened of loop.tokio-c20", &"9".repeat(1_000_000), "is not a figure: allowed"),
         ("{opened} opened", &format!("{{{}}} opened", "x".repeat(1_000_000)), "there is no value `xxx"),
     ] {
         let file = written(dir.path(), &FILE.replacen(from, to, 1));
