@@ -237,7 +237,7 @@ ROWS = {
     "talks": ("echo hello", "its last line is no JSON object: `hello`"),
     "nan": ("echo '{\"x_ns\": NaN}'", "its last line is no JSON object"),
     "infinite": ("echo '{\"x_ns\": 1e999}'", "its last line is no JSON object"),
-    "binary": ("sh -c 'head -c 1000 /dev/urandom'", "its last line is no JSON object"),
+    "binary": ("sh -c 'printf \"\\\\377\\\\000\\\\033[31m\\\\302\\\\237x\"'", "its last line is no JSON object"),
     "nested": ("python3 -c 'print(\"[\" * 100000)'", "its last line is no JSON object"),
     "other": ("echo '{\"y_ns\": 5}'", "it did not tell `x_ns`"),
     "words": ("echo '{\"x_ns\": \"5\"}'", "it did not tell `x_ns`"),
