@@ -89,7 +89,7 @@ const EXAMPLES: &[Example] = &[
     ),
     example(
         "claims",
-        "brink claims configs/my-claim.toml --quick --out mine --format json > mine.json",
+        "brink claims configs/my-claim.toml --quick --out own --format json > own.json",
         "As few runs as the file says, and the verdicts for a script",
     ),
     example(
