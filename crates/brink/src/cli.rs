@@ -391,6 +391,9 @@ pub struct ClaimsArgs {
     /// Go on with the run in this folder where it was stopped
     #[arg(long, value_name = "DIR", conflicts_with_all = ["file", "out"])]
     pub resume: Option<PathBuf>,
+    /// Take over what this folder has of the same cases and programs, measured on this machine, and run only the others
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    pub from: Option<PathBuf>,
     /// Run cases even if a limit is known to be in the way
     #[arg(long)]
     pub no_preflight: bool,

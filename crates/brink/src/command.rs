@@ -24,7 +24,7 @@ use std::time::{Duration, SystemTime};
 use brink_results::case::{Case, LoadCase, Origin, Protocol, TargetCase, Workload};
 use brink_results::schema::{CaseResult, PLAN_SCHEMA, Plan, Verdict};
 use brink_results::store;
-use brink_results::store::RunDirError;
+use brink_results::store::{RunData, RunDirError};
 use brink_wire::value::{format_count, format_duration};
 
 use crate::cli::{ClientArgs, Cpus, FollowArgs, ResultFormat, WhereArgs};
@@ -255,4 +255,13 @@ pub fn in_words(load: &LoadCase) -> String {
         Protocol::Bytes { send, .. } => format!("`{send}`"),
     };
     format!("{what}, {long}, {bytes}{beside}")
+}
+
+/// Whether results were measured elsewhere: on another kernel, processor, or set of CPUs. Of what does not say, nobody knows.
+pub fn is_of_another_machine(run: &RunData) -> bool {
+    let is = brink_host::machine::read();
+    let facts =
+        |m: &brink_wire::control::Machine| (m.kernel.clone(), m.cpu_model.clone(), m.cpus_allowed.clone());
+    let first = run.results.iter().find_map(|result| result.facts.target.as_ref());
+    first.is_some_and(|end| facts(&end.machine) != facts(&is))
 }

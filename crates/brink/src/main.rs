@@ -31,6 +31,7 @@ mod signals;
 mod stderr;
 mod supervise;
 mod sweep_file;
+mod taken_over;
 mod target_process;
 
 use std::process::ExitCode;

@@ -110,7 +110,7 @@ impl Stopped {
 
 /// Whether a case ran as it was planned. What only the run tells of a target that brink does not make itself (its
 /// model, the processes, what it speaks) is no part of the plan.
-fn is_of(planned: &Case, ran: &Case) -> bool {
+pub fn is_of(planned: &Case, ran: &Case) -> bool {
     let mut load = LoadCase { protocol: planned.load.protocol.clone(), ..ran.load.clone() };
     if let (Some(ran), Some(planned)) = (&mut load.background, &planned.load.background) {
         ran.protocol.clone_from(&planned.protocol);

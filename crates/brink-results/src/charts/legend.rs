@@ -56,7 +56,7 @@ pub(super) fn entries(panels: &[Panel]) -> Vec<Entry> {
         add("hollow: not valid", Swatch::Hollow);
     }
     if points().any(|p| !p.singles.is_empty()) {
-        add("a single run; the large mark is the median with its 95% interval", Swatch::Speck);
+        add("one run; large: median, 95% interval", Swatch::Speck);
     }
     if panels.iter().any(Panel::leaves_out) {
         add("not drawn: values at or below zero", Swatch::None);

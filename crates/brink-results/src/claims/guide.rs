@@ -122,11 +122,11 @@ pub fn advise(spec: &Spec, run: &RunData, question: Question) -> Advice {
     candidates.retain(|candidate| candidate.p99_ns.is_some());
     let key = |c: &Candidate| {
         let figure = |of: &Option<Figure>| of.as_ref().map_or(f64::INFINITY, |figure| figure.value);
-        (c.excluded.is_some(), figure(&c.p99_ns), figure(&c.memory_bytes))
+        (c.excluded.is_some(), c.is_extrapolated(), figure(&c.p99_ns), figure(&c.memory_bytes))
     };
     candidates.sort_by(|a, b| {
         let (a, b) = (key(a), key(b));
-        a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).then(a.2.total_cmp(&b.2))
+        (a.0, a.1).cmp(&(b.0, b.1)).then(a.2.total_cmp(&b.2)).then(a.3.total_cmp(&b.3))
     });
     let (take, why) = choice(&candidates);
     Advice { question, take, why, candidates }
@@ -139,7 +139,15 @@ fn is_of(guide: &GuideSpec, group: &Repeats) -> bool {
 
 /// Of those whose p99 is not seen to be worse than the best, the one that takes least memory.
 fn choice(candidates: &[Candidate]) -> (Option<String>, String) {
-    let open: Vec<&Candidate> = candidates.iter().filter(|candidate| candidate.excluded.is_none()).collect();
+    let mut open: Vec<&Candidate> =
+        candidates.iter().filter(|candidate| candidate.excluded.is_none()).collect();
+    // What was measured about the question speaks before what was measured elsewhere alone.
+    let is_near = |one: &Candidate| !one.is_extrapolated();
+    let far: Vec<String> = open.iter().filter(|one| !is_near(one)).map(|one| one.label.clone()).collect();
+    let are_some_left_out = !far.is_empty() && far.len() < open.len();
+    if are_some_left_out {
+        open.retain(|one| is_near(one));
+    }
     let Some(best) = open.first() else {
         return (None, "none of those that were measured will do".to_owned());
     };
@@ -163,7 +171,7 @@ fn choice(candidates: &[Candidate]) -> (Option<String>, String) {
     };
     let others: Vec<String> =
         alike.iter().filter(|one| one.label != taken.label).map(|one| one.label.clone()).collect();
-    let why = match others.is_empty() {
+    let mut why = match others.is_empty() {
         true => format!("{} has the lowest p99", taken.label),
         false => format!(
             "no difference in p99 is seen between {} and {}; {}",
@@ -172,6 +180,10 @@ fn choice(candidates: &[Candidate]) -> (Option<String>, String) {
             by_memory(taken, &alike)
         ),
     };
+    if are_some_left_out {
+        why +=
+            &format!("; what is told of {} is extrapolated and does not count", crate::answer::listed(&far));
+    }
     (Some(taken.label.clone()), why)
 }
 
@@ -201,8 +213,10 @@ fn candidate(label: &str, groups: &[&Repeats], guide: &GuideSpec, question: &Que
     let least_ns = per_s_max.map(|per_s| question.connections as f64 / per_s * 1e9);
     let asked_ns = (question.delay_ns + question.work_ns) as f64;
     let p99_ns = beyond.map(|mut figure| {
+        // What was measured needs no bound.
+        let least_ns = least_ns.filter(|_| figure.how != How::Measured);
         let whole = |ns: f64| (ns + asked_ns).max(least_ns.unwrap_or(0.0));
-        if figure.how != How::Measured && least_ns.is_some_and(|least| least > figure.value + asked_ns) {
+        if least_ns.is_some_and(|least| least > figure.value + asked_ns) {
             figure.how = How::Extrapolated;
         }
         figure.value = whole(figure.value);
@@ -322,12 +336,13 @@ fn mixed(a: &Figure, b: &Figure, share: f64) -> Figure {
     }
 }
 
-/// By the CPU time that a request took beside its work in the case nearest in connections, and the CPUs there are.
+/// By the CPU time that a request took beside its work in the case nearest to the question, and the CPUs it uses.
 fn per_s_max(loops: &[&Repeats], question: &Question) -> Option<f64> {
     let distance = |group: &&&Repeats| {
         let first = group.first();
         let delay = first.case.asked_delay_ns().unwrap_or_default();
         let far = (log_ns(delay) - log_ns(question.delay_ns)).abs()
+            + (log_ns(work_ns(first)) - log_ns(question.work_ns)).abs()
             + ((first.case.load.connections as f64).ln() - (question.connections as f64).ln()).abs();
         (far * 1e6) as u64
     };
@@ -337,8 +352,18 @@ fn per_s_max(loops: &[&Repeats], question: &Question) -> Option<f64> {
     let seen: Vec<_> = valid.iter().filter_map(cpu).collect();
     let each_s = estimate(&seen, Scale::Ratio)?.value;
     let beside_s = (each_s - work_ns(nearest.first()) as f64 / 1e9).max(0.0);
-    let cpus = nearest.first().facts.target.as_ref().map_or(1, |end| end.machine.cpus_allowed.len().max(1));
+    let cpus = cpus_used(nearest.first());
     Some(cpus as f64 * CPU_SHARE_MAX / (beside_s + question.work_ns as f64 / 1e9).max(1e-9))
+}
+
+/// CPUs that the target can use at once: all it may run on, but a loop only one. A thread per connection takes what there is.
+fn cpus_used(result: &CaseResult) -> usize {
+    let allowed = result.facts.target.as_ref().map_or(1, |end| end.machine.cpus_allowed.len().max(1));
+    let target = &result.case.target;
+    let loops = target.processes as usize * target.threads as usize;
+    let threads = window::span(result).and_then(|span| window::threads_max(&result.usage.target, span));
+    let has_one_each = threads.is_some_and(|threads| threads >= result.case.load.connections);
+    if loops == 0 || has_one_each { allowed } else { allowed.min(loops) }
 }
 
 /// What the target takes before its first connection, and its slope.
@@ -403,6 +428,11 @@ impl Figure {
 }
 
 impl Candidate {
+    /// Whether its p99 lies outside of what was measured.
+    fn is_extrapolated(&self) -> bool {
+        self.p99_ns.as_ref().is_some_and(|figure| figure.how == How::Extrapolated)
+    }
+
     /// `p99`, `memory`, `requests/s at most`, `ceiling` in words, for tables.
     #[must_use]
     pub fn cells(&self) -> [String; 4] {
@@ -429,6 +459,7 @@ impl Candidate {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 
@@ -442,6 +473,16 @@ mod tests {
             ceiling: None,
             excluded: None,
         }
+    }
+
+    #[test]
+    fn what_was_measured_near_the_question_goes_before_what_was_not() {
+        let mut far = candidate("far", [1.0, 2.0, 3.0], Some(1.0));
+        far.p99_ns.as_mut().unwrap().how = How::Extrapolated;
+        let near = candidate("near", [4.0, 5.0, 6.0], Some(9.0));
+        let said = "near has the lowest p99; what is told of far is extrapolated and does not count";
+        assert_eq!(choice(&[near, far.clone()]), (Some("near".to_owned()), said.to_owned()));
+        assert_eq!(choice(&[far]).0, Some("far".to_owned()), "it is all there is");
     }
 
     #[test]

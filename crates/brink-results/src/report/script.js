@@ -11,7 +11,7 @@
   };
   const compare = (a, b, way) => {
     // What is not known comes last, either way.
-    const unknown = (v) => v.text === "" || v.text === "-";
+    const unknown = (v) => /^[-\u2013/]*$/.test(v.text);
     if (unknown(a) || unknown(b)) return unknown(a) - unknown(b);
     if (a.is_figure && b.is_figure) return way * (a.value - b.value);
     return way * a.text.localeCompare(b.text, "en", { numeric: true });

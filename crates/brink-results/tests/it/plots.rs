@@ -39,7 +39,7 @@ fn repeats_are_one_point_with_its_interval() {
         "{told:?}"
     );
     assert_eq!(drawn.inline()[0].matches("opacity=\"0.55\"").count(), 3, "single runs are seen");
-    assert!(names(&drawn).contains("a single run"), "{}", names(&drawn));
+    assert!(names(&drawn).contains("one run"), "{}", names(&drawn));
 }
 
 #[test]

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use brink_results::claims::guide::{self, Advice, Question};
 use brink_results::claims::text;
 use brink_results::store;
-use brink_wire::control::Machine;
 
 use crate::cli::{AdviseArgs, Format};
 use crate::command;
@@ -38,14 +37,8 @@ pub fn run(args: &AdviseArgs) -> Result<(), Failure> {
     if advice.candidates.is_empty() {
         return Err(wrong(&format!("{}: {}", folder.display(), advice.why)));
     }
-    if let Some(end) = run.results.iter().find_map(|result| result.facts.target.as_ref()) {
-        let (was, is) = (&end.machine, brink_host::machine::read());
-        let facts = |m: &Machine| (m.kernel.clone(), m.cpu_model.clone(), m.cpus_allowed.clone());
-        if facts(was) != facts(&is) {
-            stderr::say(
-                "brink: those results were measured on another machine, kernel or set of CPUs than this",
-            );
-        }
+    if command::is_of_another_machine(&run) {
+        stderr::say("brink: those results were measured on another machine, kernel or set of CPUs than this");
     }
     print(args, &advice, &folder)?;
     match advice.take {
@@ -64,15 +57,20 @@ fn print(args: &AdviseArgs, advice: &Advice, folder: &Path) -> Result<(), Failur
     }
 }
 
-/// The folder of `brink claims` that was made last, by its name: `results/<date>-claims`.
+/// The folder of `brink claims` that was made last, by its name (`results/<date>-claims`), of those with a guide.
 fn newest(results: &Path) -> Result<PathBuf, Failure> {
     let none = || {
         Failure::usage(
-            "there is no run of `brink claims` under results/: brink claims configs/claims.toml --quick makes one, and \
-             --from DIR names one elsewhere",
+            "there is no run of `brink claims` with a [guide] under results/: brink claims configs/claims.toml --quick makes one, \
+             and --from DIR names one elsewhere",
         )
     };
     let entries = std::fs::read_dir(results).map_err(|_| none())?;
-    let folders = entries.filter_map(Result::ok).map(|entry| entry.path());
-    folders.filter(|folder| folder.join(store::CLAIMS_FILE).is_file()).max().ok_or_else(none)
+    let mut folders: Vec<PathBuf> = entries.filter_map(Result::ok).map(|entry| entry.path()).collect();
+    folders.sort_unstable();
+    let has_guide = |folder: &PathBuf| {
+        let claims = store::read_claims(folder).ok().flatten();
+        claims.is_some_and(|(spec, _)| spec.guide.is_some())
+    };
+    folders.into_iter().rev().find(has_guide).ok_or_else(none)
 }

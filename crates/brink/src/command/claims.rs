@@ -22,6 +22,7 @@ use crate::progress::Left;
 use crate::run_folder::{RunFolder, Stopped};
 use crate::signals::Caught;
 use crate::stderr;
+use crate::taken_over::{Copied, Earlier};
 use crate::target_process::{self, program};
 
 /// Runs a claims file, judges it, and prints what came out.
@@ -95,10 +96,24 @@ fn begin(args: &ClaimsArgs) -> Result<Begun, Failure> {
     };
     let file = claims_file::read(path)?;
     let (plan, spec) = make(&file, args.quick, command::line(), command::now())?;
+    let earlier = args.from.as_deref().map(Earlier::open).transpose()?;
     let folder = RunFolder::claim(args.out.as_deref(), &plan)?;
     store::write_claims(folder.path(), &spec).map_err(|error| Failure::failed(error.to_string()))?;
-    let left = (1..).zip(plan.cases.iter().cloned()).collect();
-    Ok(Begun { folder, plan, spec, left, programs: Vec::new() })
+    let (left, programs) = match earlier {
+        None => ((1..).zip(plan.cases.iter().cloned()).collect(), Vec::new()),
+        Some(earlier) => {
+            let Copied { left, programs } = earlier.copy(folder.path(), &plan, &spec)?;
+            stderr::say(&format!(
+                "brink: {} of {} cases and {} of {} programs are taken over",
+                format_count((plan.cases.len() - left.len()) as u64),
+                format_count(plan.cases.len() as u64),
+                format_count(programs.len() as u64),
+                format_count(spec.programs.len() as u64)
+            ));
+            (left, programs)
+        }
+    };
+    Ok(Begun { folder, plan, spec, left, programs })
 }
 
 /// The plan of a claims file on this machine, and what is claimed.

@@ -115,6 +115,19 @@ fn a_claims_file_is_run_judged_and_asked_for_advice() {
     let again = run(&["claims", "--resume", folder, "-q"]);
     assert_eq!(again.status.code(), Some(5));
     assert!(String::from_utf8_lossy(&again.stderr).contains("8 of 8 cases have their result already"));
+    // An edited file: what was measured is taken over, and judged by the new rules. What was not there or failed runs again.
+    let other =
+        FILE.replace("rule = \"said >= 1s\"", "rule = \"said <= 1s\"").replace("[5, 20]", "[5, 20, 30]");
+    let (edited, anew) = (written(dir.path(), &other), dir.path().join("anew"));
+    let from = run(&["claims", &edited, "--from", folder, "--out", anew.to_str().unwrap(), "-q"]);
+    let words = String::from_utf8_lossy(&from.stderr);
+    assert!(words.contains("8 of 12 cases and 2 of 6 programs are taken over"), "{words}");
+    assert_eq!(json(&anew.join("claims.json"))["judged"][0]["verdict"], "holds");
+    let started = |dir: &Path| -> Vec<Value> {
+        let all = brink_results::store::read_run(dir).unwrap().results;
+        all.iter().filter(|r| r.case.name == "loop.tokio-c20-r1").map(|r| r.started.clone().into()).collect()
+    };
+    assert_eq!(started(&anew), started(&out));
     // Between two counts, of a wait that was measured.
     let advice: Value = serde_json::from_str(&stdout(
         &["advise", "-c", "10", "--delay", "5ms", "--from", folder, "--format", "json"],
@@ -126,6 +139,19 @@ fn a_claims_file_is_run_judged_and_asked_for_advice() {
     let far = stdout(&["advise", "-c", "10k", "--delay", "5ms", "--blocking", "--from", folder], 0);
     assert!(far.contains("take      threads") && far.contains("extrapolated"), "{far}");
     assert!(far.contains("tokio: out of the question: a wait that blocks"), "{far}");
+    // Of those under results/ the newest that has a guide.
+    let results = dir.path().join("results");
+    std::fs::create_dir(&results).unwrap();
+    std::fs::rename(&out, results.join("2026-01-01-a")).unwrap();
+    std::fs::create_dir(results.join("2026-01-02-b")).unwrap();
+    let spec = std::fs::read_to_string(results.join("2026-01-01-a/claims.json")).unwrap();
+    let mut without: Value = serde_json::from_str(&spec).unwrap();
+    without["guide"] = Value::Null;
+    std::fs::write(results.join("2026-01-02-b/claims.json"), without.to_string()).unwrap();
+    let found =
+        crate::program::brink().args(["advise", "-c", "10"]).current_dir(dir.path()).output().unwrap();
+    assert!(String::from_utf8_lossy(&found.stdout).contains("From results/2026-01-01-a."), "{found:?}");
+    std::fs::rename(results.join("2026-01-01-a"), &out).unwrap();
     // The report is judged anew from the files alone.
     stdout(&["report", folder, "--svg", dir.path().join("plots").to_str().unwrap()], 0);
 }
@@ -209,6 +235,7 @@ fn what_is_wrong_in_a_claims_file_is_said_in_one_line() {
         (vec!["advise", "-c", "5", "--from", "/dev/null"], "--from: "),
         (vec!["advise", "-c", "0"], "--connections"),
         (vec!["claims", "--resume", "/no/such/folder"], "--resume: "),
+        (vec!["claims", "configs/my-claim.toml", "--from", "results/2026-11-21-quick"], "--from: "),
         (vec!["plan", "configs/quick.toml", "--quick"], "is no claims file"),
         (
             vec!["advise", "-c", "5", "--from", "results/2026-11-21-quick"],

@@ -88,3 +88,16 @@ fn claims_are_those_of_the_results_they_name() {
     }
     assert!(seen > 0, "the README shows claims");
 }
+
+/// So is a table after `<!-- changes of DIR -->`, of what would change each verdict.
+#[test]
+fn what_would_change_a_verdict_is_what_the_results_say() {
+    let text = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let (dir, rest) = text.split_once("<!-- changes of ").unwrap().1.split_once(" -->").unwrap();
+    let (spec, _) = store::read_claims(&root().join(dir)).unwrap().unwrap();
+    let rows: Vec<&str> = rest.lines().skip_while(|line| !line.starts_with("|---")).skip(1).collect();
+    assert!(!spec.claims.is_empty());
+    for (claim, row) in spec.claims.iter().zip(rows) {
+        assert_eq!(row, format!("| {} | {} |", claim.id, claim.would_change), "{dir}");
+    }
+}
