@@ -81,6 +81,13 @@ impl Spec {
         Self { judged, advice, facts, not_run, ..self }
     }
 
+    /// Each claim with what was measured of it, in the order of the file; one that was not judged is not there.
+    #[must_use]
+    pub fn pairs(&self) -> Vec<(&ClaimSpec, &JudgedClaim)> {
+        let find = |claim: &ClaimSpec| self.judged.iter().find(|judged| judged.id == claim.id);
+        self.claims.iter().filter_map(|claim| Some((claim, find(claim)?))).collect()
+    }
+
     /// What is to be known of a run that was stopped; `None` where it was not.
     #[must_use]
     pub fn stopped_words(&self) -> Option<String> {
@@ -286,6 +293,11 @@ pub struct JudgedValue {
     pub claimed: Option<String>,
 }
 
+/// The experiment that a case or a program belongs to, by its name; empty for a name without one.
+fn experiment_of(name: &str) -> &str {
+    name.split_once('.').map_or("", |(experiment, _)| experiment)
+}
+
 /// Judges every claim by what a run folder holds.
 #[must_use]
 pub fn judge(spec: &Spec, run: &RunData, programs: &[ProgramResult]) -> Vec<JudgedClaim> {
@@ -356,8 +368,7 @@ fn told(claim: &ClaimSpec, named: &NamedExpression, value: &Result<Value, String
         name: named.name.clone(),
         expression: named.expression.clone(),
         figure: known.map(|value| value.figure).filter(|figure| figure.is_finite()),
-        // One without an end cannot be written down.
-        interval: known.and_then(Value::interval).filter(|ends| ends.iter().all(|end| end.is_finite())),
+        interval: known.and_then(Value::interval),
         unit: known.map_or(String::new(), |value| unit(value.dimension)),
         words: value.as_ref().map_or_else(|why| format!("not measured: {why}"), Value::words),
         claimed: claim.claimed.get(&named.name).cloned(),

@@ -227,16 +227,21 @@ pub fn write_program(dir: &Path, number: usize, result: &ProgramResult) -> Resul
     write_json(&folder, &result_file_name(number, &name), result)
 }
 
+/// What is claimed, and what came out of it: of a folder that was made for claims.
+///
+/// # Errors
+/// [`ReadError`].
+pub fn read_spec(dir: &Path) -> Result<Option<Spec>, ReadError> {
+    let path = dir.join(CLAIMS_FILE);
+    if path.exists() { read_file(&path, CLAIMS_SCHEMA).map(Some) } else { Ok(None) }
+}
+
 /// What is claimed, and what programs said: of a folder that was made for claims.
 ///
 /// # Errors
 /// [`ReadError`], also for a program's file that is none.
 pub fn read_claims(dir: &Path) -> Result<Option<(Spec, Vec<ProgramResult>)>, ReadError> {
-    let path = dir.join(CLAIMS_FILE);
-    if !path.exists() {
-        return Ok(None);
-    }
-    let spec = read_file(&path, CLAIMS_SCHEMA)?;
+    let Some(spec) = read_spec(dir)? else { return Ok(None) };
     let folder = dir.join(PROGRAMS_DIR);
     let mut names = match file_names(&folder) {
         Ok(names) => names,

@@ -207,9 +207,7 @@ const MESSAGE_CHARS_MAX: usize = 600;
 /// # Errors
 /// A usage failure with file and line.
 pub fn read(path: &Path) -> Result<ClaimsFile, Failure> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Failure::usage(format!("{}: cannot be read: {error}", path.display())))?;
-    let file = parse(&text).map_err(|error| Failure::usage(error.at(path)))?;
+    let file = parse(&text_of(path)?).map_err(|error| Failure::usage(error.at(path)))?;
     Ok(ClaimsFile { path: path.display().to_string(), ..file })
 }
 
@@ -218,9 +216,12 @@ pub fn read(path: &Path) -> Result<ClaimsFile, Failure> {
 /// # Errors
 /// A usage failure for a file that cannot be read.
 pub fn is_one(path: &Path) -> Result<bool, Failure> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Failure::usage(format!("{}: cannot be read: {error}", path.display())))?;
-    Ok(text.parse::<toml::Table>().is_ok_and(|table| table.contains_key("experiment")))
+    Ok(text_of(path)?.parse::<toml::Table>().is_ok_and(|table| table.contains_key("experiment")))
+}
+
+fn text_of(path: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(path)
+        .map_err(|error| Failure::usage(format!("{}: cannot be read: {error}", path.display())))
 }
 
 fn parse(text: &str) -> Result<ClaimsFile, FileError> {

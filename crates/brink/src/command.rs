@@ -22,6 +22,8 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use brink_results::case::{Case, LoadCase, Origin, Protocol, TargetCase, Workload};
+use brink_results::claims::Spec;
+use brink_results::claims::program::ProgramResult;
 use brink_results::schema::{CaseResult, PLAN_SCHEMA, Plan, Verdict};
 use brink_results::store;
 use brink_results::store::{RunData, RunDirError};
@@ -255,6 +257,16 @@ pub fn in_words(load: &LoadCase) -> String {
         Protocol::Bytes { send, .. } => format!("`{send}`"),
     };
     format!("{what}, {long}, {bytes}{beside}")
+}
+
+/// What is claimed and what programs said, of the folder that a flag names.
+///
+/// # Errors
+/// A usage failure for a folder that is none of claims.
+pub fn claims_in(folder: &Path, flag: &str) -> Result<(Spec, Vec<ProgramResult>), Failure> {
+    let claims = store::read_claims(folder).map_err(|error| Failure::usage(format!("{flag}: {error}")))?;
+    let none = || format!("{flag}: {}: is not the folder of `brink claims`", folder.display());
+    claims.ok_or_else(|| Failure::usage(none()))
 }
 
 /// Whether results were measured elsewhere: on another kernel, processor, or set of CPUs. Of what does not say, nobody knows.

@@ -36,10 +36,7 @@ impl Earlier {
     pub fn open(folder: &Path) -> Result<Self, Failure> {
         let wrong = |why: String| Failure::usage(format!("--from: {why}"));
         let run = store::read_run(folder).map_err(|error| wrong(error.to_string()))?;
-        let claims = store::read_claims(folder).map_err(|error| wrong(error.to_string()))?;
-        let Some((_, programs)) = claims else {
-            return Err(wrong(format!("{}: is not the folder of `brink claims`", folder.display())));
-        };
+        let (_, programs) = command::claims_in(folder, "--from")?;
         if command::is_of_another_machine(&run) {
             let why = "was measured on another machine, kernel or set of CPUs than this: its figures cannot stand beside those of this one";
             return Err(wrong(format!("{}: {why}", folder.display())));

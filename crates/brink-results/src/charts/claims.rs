@@ -15,12 +15,11 @@ use crate::store::RunData;
 
 /// The plot of a claim; `None` where it asks for none, or nothing of it was measured.
 #[must_use]
-pub fn figure(claim: &ClaimSpec, judged: &JudgedClaim, run: &RunData) -> Option<Figure> {
-    let groups = repeats(&run.results);
+pub fn figure(claim: &ClaimSpec, judged: &JudgedClaim, groups: &[Repeats]) -> Option<Figure> {
     let panels = match claim.plot.as_ref()? {
         PlotSpec::Bars(names) => bars(judged, names),
-        PlotSpec::Lines { measure, cases } => vec![lines(&groups, measure, cases)?],
-        PlotSpec::OverTime(cases) => vec![over_time(&groups, cases)],
+        PlotSpec::Lines { measure, cases } => vec![lines(groups, measure, cases)?],
+        PlotSpec::OverTime(cases) => vec![over_time(groups, cases)],
     };
     let figure = Figure::new(&format!("Claim {}", claim.id), panels);
     figure.has_points().then_some(figure)
@@ -29,8 +28,10 @@ pub fn figure(claim: &ClaimSpec, judged: &JudgedClaim, run: &RunData) -> Option<
 /// The plots of all claims that have one.
 #[must_use]
 pub fn all(spec: &Spec, run: &RunData) -> Charts {
-    let of = |claim: &ClaimSpec| figure(claim, spec.judged.iter().find(|judged| judged.id == claim.id)?, run);
-    Charts { figures: spec.claims.iter().filter_map(of).collect(), timelines: Vec::new(), names_left_out: 0 }
+    let groups = repeats(&run.results);
+    let pairs = spec.pairs().into_iter();
+    let figures = pairs.filter_map(|(claim, judged)| figure(claim, judged, &groups)).collect();
+    Charts { figures, timelines: Vec::new(), names_left_out: 0 }
 }
 
 /// A panel for each kind of figure among these values.

@@ -11,7 +11,7 @@ use crate::store::RunData;
 
 use super::dimension::Dimension;
 use super::program::ProgramResult;
-use super::{ProgramSpec, Spec};
+use super::{ProgramSpec, Spec, experiment_of};
 
 /// What a case tells in words: the limit that ended it.
 pub const STOPPED_BY: &str = "stopped_by";
@@ -106,7 +106,7 @@ impl<'a> Evidence<'a> {
 
     /// Those of a case that count as measured, by its experiment.
     pub fn counted<'g>(&self, group: &'g Repeats<'a>) -> Vec<&'g CaseResult> {
-        let experiment = group.name.split_once('.').map_or("", |(experiment, _)| experiment);
+        let experiment = experiment_of(&group.name);
         let allowed = self.spec.experiments.iter().find(|of| of.name == experiment);
         let counts = |result: &&CaseResult| {
             let verdict = result.validity.verdict;

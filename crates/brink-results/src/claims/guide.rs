@@ -4,6 +4,8 @@
 //! measured cases the time beyond the wait and the work asked for is interpolated, on logarithms; outside of them the nearest
 //! case is taken, and that is said. Must not run anything.
 
+mod between;
+
 use serde::{Deserialize, Serialize};
 
 use brink_wire::value::{format_bytes, format_count, format_duration, format_ns};
@@ -19,10 +21,9 @@ use crate::store::RunData;
 use crate::window;
 
 use super::crossover::THRESHOLD;
-use super::{GuideSpec, Spec};
+use super::{GuideSpec, Spec, experiment_of};
+use between::log_ns;
 
-/// Added to a wait or a work before its logarithm is taken, in nanoseconds: nothing has none.
-const NS_FLOOR: f64 = 100_000.0;
 /// Of all CPU time, from which on a queue grows whatever the model.
 const CPU_SHARE_MAX: f64 = 0.95;
 
@@ -133,8 +134,7 @@ pub fn advise(spec: &Spec, run: &RunData, question: Question) -> Advice {
 }
 
 fn is_of(guide: &GuideSpec, group: &Repeats) -> bool {
-    let experiment = group.name.split_once('.').map_or("", |(experiment, _)| experiment);
-    guide.experiments.iter().any(|name| name == experiment)
+    guide.experiments.iter().any(|name| name == experiment_of(&group.name))
 }
 
 /// Of those whose p99 is not seen to be worse than the best, the one that takes least memory.
@@ -205,14 +205,11 @@ fn candidate(label: &str, groups: &[&Repeats], guide: &GuideSpec, question: &Que
         .copied()
         .filter(|group| matches!(group.first().case.load.workload, Workload::Closed { .. }))
         .collect();
-    let points: Vec<Point> = loops.iter().filter_map(|group| point(group)).collect();
-    let asked = [log_ns(question.work_ns), log_ns(question.delay_ns), (question.connections as f64).ln()];
-    let beyond = between(&points.iter().collect::<Vec<_>>(), &asked);
     let per_s_max = per_s_max(&loops, question);
     // By Little's law (Operations Research 9, 1961) so many connections cannot be answered faster than this.
     let least_ns = per_s_max.map(|per_s| question.connections as f64 / per_s * 1e9);
     let asked_ns = (question.delay_ns + question.work_ns) as f64;
-    let p99_ns = beyond.map(|mut figure| {
+    let p99_ns = between::beyond(&loops, question).map(|mut figure| {
         // What was measured needs no bound.
         let least_ns = least_ns.filter(|_| figure.how != How::Measured);
         let whole = |ns: f64| (ns + asked_ns).max(least_ns.unwrap_or(0.0));
@@ -254,86 +251,9 @@ fn excluded(
     })
 }
 
-/// A case as a place among others, and its p99 beyond what was asked.
-struct Point {
-    /// Logarithms of work, delay and connections.
-    at: [f64; 3],
-    beyond_ns: f64,
-    interval: Option<[f64; 2]>,
-    name: String,
-}
-
-fn log_ns(ns: u64) -> f64 {
-    (ns as f64 + NS_FLOOR).ln()
-}
-
-fn point(group: &Repeats) -> Option<Point> {
-    let first = group.first();
-    let measure = Measure::find("latency_ns.p99")?;
-    let runs: Vec<_> = group.observations(measure);
-    let found = figure(measure, &runs)?;
-    let (delay_ns, work_ns) = (first.case.asked_delay_ns()?, work_ns(first));
-    let asked = (delay_ns + work_ns) as f64;
-    Some(Point {
-        at: [log_ns(work_ns), log_ns(delay_ns), (first.case.load.connections as f64).ln()],
-        beyond_ns: (found.value - asked).max(0.0),
-        interval: found.interval.map(|ends| ends.map(|end| (end - asked).max(0.0))),
-        name: group.name.clone(),
-    })
-}
-
 fn work_ns(result: &CaseResult) -> u64 {
     let us = result.case.load.work_us.unwrap_or(result.case.target.work_us);
     u64::from(us) * 1_000
-}
-
-/// The figure at a place: along the first axis between the nearest groups on either side, and within each along the rest.
-fn between(points: &[&Point], asked: &[f64; 3]) -> Option<Figure> {
-    along(points, asked, 0)
-}
-
-fn along(points: &[&Point], asked: &[f64; 3], axis: usize) -> Option<Figure> {
-    if axis == asked.len() {
-        let point = points.first()?;
-        return Some(Figure {
-            value: point.beyond_ns,
-            interval: point.interval,
-            how: How::Measured,
-            cases: vec![point.name.clone()],
-        });
-    }
-    let want = asked[axis];
-    let near = |a: f64, b: f64| (a - b).abs() < 1e-6;
-    let group =
-        |at: f64| -> Vec<&Point> { points.iter().copied().filter(|p| near(p.at[axis], at)).collect() };
-    if points.iter().any(|p| near(p.at[axis], want)) {
-        return along(&group(want), asked, axis + 1);
-    }
-    let places = || points.iter().map(|p| p.at[axis]);
-    let below = places().filter(|at| *at < want).max_by(f64::total_cmp);
-    let above = places().filter(|at| *at > want).min_by(f64::total_cmp);
-    match (below, above) {
-        (Some(low), Some(high)) => {
-            let (a, b) = (along(&group(low), asked, axis + 1)?, along(&group(high), asked, axis + 1)?);
-            Some(mixed(&a, &b, (want - low) / (high - low)))
-        }
-        (Some(only), None) | (None, Some(only)) => {
-            along(&group(only), asked, axis + 1).map(|figure| Figure { how: How::Extrapolated, ..figure })
-        }
-        (None, None) => None,
-    }
-}
-
-/// Between two figures, on logarithms; a nanosecond keeps nothing from having none.
-fn mixed(a: &Figure, b: &Figure, share: f64) -> Figure {
-    let between = |a: f64, b: f64| ((a + 1.0).ln() * (1.0 - share) + (b + 1.0).ln() * share).exp() - 1.0;
-    let interval = a.interval.zip(b.interval).map(|(a, b)| [between(a[0], b[0]), between(a[1], b[1])]);
-    Figure {
-        value: between(a.value, b.value),
-        interval,
-        how: a.how.max(b.how).max(How::Interpolated),
-        cases: a.cases.iter().chain(&b.cases).cloned().collect(),
-    }
 }
 
 /// By the CPU time that a request took beside its work in the case nearest to the question, and the CPUs it uses.
@@ -347,9 +267,7 @@ fn per_s_max(loops: &[&Repeats], question: &Question) -> Option<f64> {
         (far * 1e6) as u64
     };
     let nearest = loops.iter().min_by_key(distance)?;
-    let cpu = |result: &&CaseResult| cost::cpu_s_per_request(result);
-    let valid: Vec<&CaseResult> = nearest.valid().collect();
-    let seen: Vec<_> = valid.iter().filter_map(cpu).collect();
+    let seen: Vec<_> = nearest.valid().filter_map(cost::cpu_s_per_request).collect();
     let each_s = estimate(&seen, Scale::Ratio)?.value;
     let beside_s = (each_s - work_ns(nearest.first()) as f64 / 1e9).max(0.0);
     let cpus = cpus_used(nearest.first());

@@ -8,9 +8,7 @@ use crate::answer::wrap;
 /// Each claim with what was measured of it, the guide, and last of all, where a terminal stands, the verdicts.
 #[must_use]
 pub fn text(spec: &Spec) -> String {
-    let find = |claim: &ClaimSpec| spec.judged.iter().find(|judged| judged.id == claim.id);
-    let pairs: Vec<(&ClaimSpec, &JudgedClaim)> =
-        spec.claims.iter().filter_map(|claim| Some((claim, find(claim)?))).collect();
+    let pairs = spec.pairs();
     let width = pairs.iter().map(|(claim, _)| claim.id.len()).max().unwrap_or_default();
     let head = |judged: &JudgedClaim| format!("{:<width$}  {:<9}  ", judged.id, judged.verdict.word());
     let mut lines: Vec<String> = Vec::new();

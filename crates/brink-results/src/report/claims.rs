@@ -11,12 +11,12 @@ use crate::claims::check::CheckOutcome;
 use crate::claims::guide::Candidate;
 use crate::claims::text::{facts, summary};
 use crate::claims::{ClaimSpec, JudgedClaim, Spec};
+use crate::repeats::{Repeats, repeats};
 use crate::store::RunData;
 
 pub(super) fn claims(spec: &Spec, run: &RunData) -> Markup {
-    let find = |claim: &ClaimSpec| spec.judged.iter().find(|judged| judged.id == claim.id);
-    let pairs: Vec<(&ClaimSpec, &JudgedClaim)> =
-        spec.claims.iter().filter_map(|claim| Some((claim, find(claim)?))).collect();
+    let pairs = spec.pairs();
+    let groups = repeats(&run.results);
     html! {
         section {
             p.lead { (summary(&spec.judged)) "." @if spec.quick { " Measured with --quick: fewer cases, shorter windows." } @if let Some(facts) = facts(spec) { " " (facts) } }
@@ -35,7 +35,7 @@ pub(super) fn claims(spec: &Spec, run: &RunData) -> Markup {
             } }
         }
         @if !spec.advice.is_empty() { (guide(spec)) }
-        @for (claim, judged) in &pairs { (one(claim, judged, run)) }
+        @for (claim, judged) in &pairs { (one(claim, judged, &groups)) }
     }
 }
 
@@ -61,14 +61,14 @@ fn guide(spec: &Spec) -> Markup {
     }
 }
 
-fn one(claim: &ClaimSpec, judged: &JudgedClaim, run: &RunData) -> Markup {
+fn one(claim: &ClaimSpec, judged: &JudgedClaim, groups: &[Repeats]) -> Markup {
     html! {
         section id={ "claim-" (claim.id) } {
             h2 { (claim.id) ": " (judged.verdict.word()) }
             p.lead { (claim.says) }
             p { (judged.sentence) }
             @if !judged.on.is_empty() { p { (judged.on) } }
-            @if let Some(figure) = charts::claims::figure(claim, judged, run) { (framed(&figure, false)) }
+            @if let Some(figure) = charts::claims::figure(claim, judged, groups) { (framed(&figure, false)) }
             @if let Some(table) = &judged.table {
                 (table.grid().html())
             }

@@ -169,7 +169,7 @@ const HINTS: &[(&[&str], &str, ValueHint)] = &[
     (&["load", "sweep", "report"], "hdr_log", ValueHint::FilePath),
     (&["load", "ceiling", "sweep", "claims"], "ndjson", ValueHint::FilePath),
     (&["sweep", "claims"], "resume", ValueHint::DirPath),
-    (&["advise"], "from", ValueHint::DirPath),
+    (&["claims", "advise"], "from", ValueHint::DirPath),
     (&["sweep", "compare"], "gate", ValueHint::FilePath),
     (&["compare"], "baseline", ValueHint::AnyPath),
     (&["compare"], "candidate", ValueHint::AnyPath),

@@ -22,10 +22,7 @@ pub fn run(args: &AdviseArgs) -> Result<(), Failure> {
     };
     let wrong = |error: &dyn std::fmt::Display| Failure::usage(format!("--from: {error}"));
     let run = store::read_run(&folder).map_err(|error| wrong(&error))?;
-    let claims = store::read_claims(&folder).map_err(|error| wrong(&error))?;
-    let Some((spec, _)) = claims else {
-        return Err(wrong(&format!("{}: is not the folder of `brink claims`", folder.display())));
-    };
+    let (spec, _) = command::claims_in(&folder, "--from")?;
     let question = Question {
         connections: args.connections,
         delay_ns: u64::try_from(args.delay.as_nanos()).unwrap_or(u64::MAX),
@@ -68,9 +65,7 @@ fn newest(results: &Path) -> Result<PathBuf, Failure> {
     let entries = std::fs::read_dir(results).map_err(|_| none())?;
     let mut folders: Vec<PathBuf> = entries.filter_map(Result::ok).map(|entry| entry.path()).collect();
     folders.sort_unstable();
-    let has_guide = |folder: &PathBuf| {
-        let claims = store::read_claims(folder).ok().flatten();
-        claims.is_some_and(|(spec, _)| spec.guide.is_some())
-    };
+    let has_guide =
+        |folder: &PathBuf| store::read_spec(folder).ok().flatten().is_some_and(|spec| spec.guide.is_some());
     folders.into_iter().rev().find(has_guide).ok_or_else(none)
 }

@@ -134,11 +134,7 @@ pub fn make(
 
 fn go_on(folder: &Path) -> Result<Begun, Failure> {
     let stopped = Stopped::open(folder)?;
-    let wrong = |why: String| Failure::usage(format!("--resume: {why}"));
-    let claims = store::read_claims(folder).map_err(|error| wrong(error.to_string()))?;
-    let Some((spec, programs)) = claims else {
-        return Err(wrong(format!("{}: is not the folder of `brink claims`", folder.display())));
-    };
+    let (spec, programs) = command::claims_in(folder, "--resume")?;
     let left = stopped.left();
     let done = stopped.plan.cases.len() - left.len();
     stderr::say(&format!(
