@@ -170,6 +170,7 @@ impl<'a> Driver<'a> {
             let is_over = self.worker.is_over(&work.schedule, now_ns);
             is_over && work.outstanding == 0 && work.is_proved(connections)
         });
+        let worked = worked && !self.owes_arrival();
         if worked {
             self.give_up_arrivals(now_ns);
         }

@@ -224,6 +224,23 @@ fn what_nobody_took_before_the_end_is_backlog() {
 }
 
 #[test]
+fn what_came_due_in_the_window_and_found_a_connection_idle_is_sent_although_the_client_is_late() {
+    let workload = Workload::Open { rate_per_s: 1e3, arrivals: Arrivals::Fixed };
+    drive(&LoadOptions { timeout: 2 * HOUR, workload, ..options(2) }, |driver| {
+        let _peers = [with_connection(driver, State::Idle), with_connection(driver, State::Idle)];
+        // Three come due, at 0, 1 and 2 ms; the client looks when the window is over.
+        driver.work.as_mut().unwrap().schedule.window_end_ns = 2_500_000;
+        driver.go_on(9_000_000);
+        assert!(driver.connections.iter().all(|connection| connection.state == State::Requested));
+        assert!(!driver.is_done(9_000_000) && !driver.owes_arrival());
+        driver.give_up_arrivals(9_000_000);
+        let samples = &driver.samples;
+        assert_eq!((samples.requests_intended, samples.requests_not_sent), (3, 1), "for one none was idle");
+        assert_eq!(samples.schedule_lag.len(), 2);
+    });
+}
+
+#[test]
 fn an_http_server_may_answer_before_it_has_the_body_unless_it_echoes_it() {
     for (echoes, status, completed) in [(false, "200 OK", 1), (true, "200 OK", 0), (true, "413 Too Large", 0)]
     {

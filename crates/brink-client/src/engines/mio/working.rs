@@ -118,7 +118,7 @@ impl Driver<'_> {
     pub(super) fn go_on(&mut self, now_ns: u64) -> Option<u64> {
         let schedule = self.work.as_ref()?.schedule;
         if self.worker.is_over(&schedule, now_ns) {
-            return self.prove().then_some(now_ns);
+            return (self.send_owed(now_ns) || self.prove()).then_some(now_ns);
         }
         let end_ns = schedule.window_end_ns;
         for _ in 0..BATCH {
@@ -133,6 +133,27 @@ impl Driver<'_> {
             self.send_due(due);
         }
         Some(now_ns)
+    }
+
+    /// Sends some of what came due before the window ended and found a connection idle: that it is not sent yet is the
+    /// client's lateness, and is measured as that. Returns whether more is owed.
+    fn send_owed(&mut self, now_ns: u64) -> bool {
+        for _ in 0..BATCH {
+            if !self.owes_arrival() {
+                return false;
+            }
+            self.send_arrival(now_ns);
+        }
+        self.owes_arrival()
+    }
+
+    /// Whether an arrival of the window is not sent although a connection is idle. Replies make none idle any more
+    /// once the window is over, so no more are owed than were idle then.
+    pub(super) fn owes_arrival(&mut self) -> bool {
+        let is_due = self.work.as_ref().is_some_and(|work| {
+            work.pace.arriving.as_ref().is_some_and(|next| next.due_ns() < work.schedule.window_end_ns)
+        });
+        is_due && !self.worker.stage.is_spent() && self.is_any_idle()
     }
 
     /// Sends the one request that is due first and that no reply brought about.
