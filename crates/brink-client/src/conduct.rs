@@ -3,9 +3,11 @@
 
 use std::io;
 use std::panic;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::board::Board;
 use crate::engines::Engine;
 use crate::live::LiveCounters;
 use crate::options::{LoadOptions, Workload};
@@ -81,35 +83,25 @@ fn run_until(
     drain_max: Duration,
 ) -> io::Result<Outcome> {
     let workers = engine.workers(options);
-    if live.shards().len() < workers as usize {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "live counters: fewer than workers"));
-    }
     let stage = Stage::new(workers, options.requests);
-    if options.workload == Workload::Burst {
-        stage.keep_first_turns(options.connections);
-    }
-    let (course, samples) = thread::scope(|scope| {
-        let dismissal = Dismissal(&stage);
-        let mut handles = Vec::with_capacity(workers as usize);
-        for (index, shard) in (0..workers).zip(live.shards()) {
-            let worker = Worker { index, workers, options, stage: &stage, shard };
-            let name = format!("brink-client-{index}");
-            handles
-                .push(thread::Builder::new().name(name).spawn_scoped(scope, move || worker.run(engine.run))?);
-        }
-        let patience = patience(engine, options);
-        let course =
-            Conductor { stage: &stage, options, stop, live, observer, drain_max, patience }.conduct();
-        drop(dismissal);
-        let samples: Vec<io::Result<WorkerSamples>> = handles
-            .into_iter()
-            .map(|handle| handle.join().unwrap_or_else(|panic| panic::resume_unwind(panic)))
-            .collect();
-        io::Result::Ok((course, samples))
-    })?;
-    let sum = gather(samples, options.connections, &stage)?;
-    debug_assert!(sum.adds_up(options.connections), "connections or requests unaccounted for: {sum:?}");
-    Ok(outcome(options, course, sum, &stage))
+    let crew = (0..workers).map(|_| engine.run).collect();
+    let patience = patience(engine, options);
+    let conductor = Conductor { stage: &stage, options, stop, live, observer, drain_max, patience };
+    conductor.conduct_all(crew)
+}
+
+/// [`run`] where the workers of the engine are in other processes: one of `crew` for each, which does as it is told.
+pub(crate) fn run_crew<W: FnOnce(&Worker<'_>) -> io::Result<WorkerSamples> + Send>(
+    (engine, board, crew): (&Engine, Board, Vec<W>),
+    options: &LoadOptions,
+    stop: &Stop,
+    live: &LiveCounters,
+    observer: &mut dyn Observer,
+) -> io::Result<Outcome> {
+    options.check()?;
+    let stage = Stage::on(board, crew.len() as u32, options.requests);
+    let (drain_max, patience) = (drain_max(engine, options), patience(engine, options));
+    Conductor { stage: &stage, options, stop, live, observer, drain_max, patience }.conduct_all(crew)
 }
 
 /// Most connections that take turns with one request at a time.
@@ -141,21 +133,30 @@ fn patience(engine: &Engine, options: &LoadOptions) -> Option<Duration> {
     options.reopens().then_some(patience)
 }
 
-/// Adds up what the workers measured. What a worker would have opened that failed without samples counts as not
-/// attempted; where nobody has samples, the first error is all there is.
-fn gather(
-    workers: Vec<io::Result<WorkerSamples>>,
-    connections: u64,
+/// Waits for workers to end.
+pub(crate) fn join(
+    handles: Vec<thread::ScopedJoinHandle<'_, io::Result<WorkerSamples>>>,
+) -> Vec<io::Result<WorkerSamples>> {
+    let end = |handle: thread::ScopedJoinHandle<'_, _>| {
+        handle.join().unwrap_or_else(|panic| panic::resume_unwind(panic))
+    };
+    handles.into_iter().map(end).collect()
+}
+
+/// Adds up what the workers measured, each of which had a share of the connections. What a worker would have opened
+/// that failed without samples counts as not attempted; where nobody has samples, the first error is all there is.
+pub(crate) fn gather(
+    workers: Vec<(u64, io::Result<WorkerSamples>)>,
     stage: &Stage,
 ) -> io::Result<WorkerSamples> {
-    let count = workers.len() as u32;
+    let count = workers.len();
     let (mut sum, mut first_error, mut failed) = (WorkerSamples::new()?, None, 0);
-    for (index, worker) in (0..count).zip(workers) {
+    for (share, worker) in workers {
         match worker {
             Ok(samples) => sum.merge(&samples)?,
             Err(error) => {
                 failed += 1;
-                sum.not_attempted += share(connections, index, count);
+                sum.not_attempted += share;
                 let after = Duration::from_nanos(stage.now_ns());
                 sum.failure("poll", &brink_host::errno::name(&error), stage.live(), after);
                 first_error.get_or_insert(error);
@@ -212,7 +213,7 @@ enum Waited {
 }
 
 struct Conductor<'a> {
-    stage: &'a Stage,
+    stage: &'a Arc<Stage>,
     options: &'a LoadOptions,
     stop: &'a Stop,
     live: &'a LiveCounters,
@@ -224,6 +225,37 @@ struct Conductor<'a> {
 }
 
 impl Conductor<'_> {
+    /// Gives each worker a thread, conducts them, and adds up what they measured.
+    fn conduct_all<W: FnOnce(&Worker<'_>) -> io::Result<WorkerSamples> + Send>(
+        self,
+        crew: Vec<W>,
+    ) -> io::Result<Outcome> {
+        let (stage, options) = (self.stage, self.options);
+        let workers = crew.len() as u32;
+        let Some(shards) = self.live.shards().get(..crew.len()) else {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "live counters: fewer than workers"));
+        };
+        if options.workload == Workload::Burst {
+            stage.keep_first_turns(options.connections);
+        }
+        let (course, samples) = thread::scope(|scope| {
+            let dismissal = Dismissal(stage);
+            let mut handles = Vec::with_capacity(crew.len());
+            for ((index, shard), run) in (0..workers).zip(shards).zip(crew) {
+                let worker = Worker { index, workers, options, stage, shard };
+                let name = format!("brink-client-{index}");
+                handles.push(thread::Builder::new().name(name).spawn_scoped(scope, move || worker.run(run))?);
+            }
+            let course = self.conduct();
+            drop(dismissal);
+            io::Result::Ok((course, join(handles)))
+        })?;
+        let shares = (0..workers).map(|index| share(options.connections, index, workers));
+        let sum = gather(shares.zip(samples).collect(), stage)?;
+        debug_assert!(sum.adds_up(options.connections), "connections or requests unaccounted for: {sum:?}");
+        Ok(outcome(options, course, sum, stage))
+    }
+
     fn conduct(mut self) -> Course {
         let mut course = Course::default();
         let mut waited = self.ramp(&mut course);

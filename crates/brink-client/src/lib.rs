@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bare;
+mod board;
 mod conduct;
 pub mod control;
 mod dial;
@@ -13,6 +14,7 @@ pub mod engines;
 mod live;
 mod options;
 mod pacing;
+pub mod parts;
 mod ports;
 mod probe;
 mod protocol;
@@ -20,6 +22,7 @@ mod samples;
 mod stage;
 mod stop;
 
+pub use board::Board;
 pub use conduct::{Observer, Phase, run};
 pub use engines::{ENGINES, Engine, Threads, find};
 pub use live::{Latencies, LatencyGauge, LiveCounters, LiveFailures, LiveSnapshot, bounds_ns};

@@ -8,6 +8,8 @@ mod latency;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use serde::{Deserialize, Serialize};
+
 pub use self::failures::LiveFailures;
 pub(crate) use self::failures::{count_in, merge};
 pub(crate) use self::latency::LatencyTable;
@@ -32,7 +34,7 @@ pub struct Shard {
 }
 
 /// Sums over all workers at about one instant.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LiveSnapshot {
     /// Connections that were tried.
     pub attempted: u64,

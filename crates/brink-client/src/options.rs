@@ -6,10 +6,12 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use brink_wire::frame::{DELAY_NS_MAX, PAYLOAD_LEN_MAX, WORK_US_MAX};
 
 /// What the connections do once they are open.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum Workload {
     /// Stay open, idle but for a heartbeat: one request per connection and interval, spread evenly over it.
     Hold {
@@ -41,7 +43,7 @@ pub enum Workload {
 }
 
 /// When the requests of an open loop come due.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Arrivals {
     /// Evenly spaced.
     Fixed,
@@ -50,7 +52,7 @@ pub enum Arrivals {
 }
 
 /// What is spoken on the connections.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Protocol {
     /// brink's frame.
     Frame,
@@ -66,7 +68,7 @@ pub enum Protocol {
 }
 
 /// The request of an HTTP load, ready to be sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HttpRequest {
     /// Request line and headers, up to and with the empty line. Its Content-Length is `payload_bytes` where it has
     /// a body.
@@ -82,7 +84,7 @@ pub struct HttpRequest {
 }
 
 /// How connections are closed at the end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Close {
     /// By RST: nothing stays behind.
     Rst,
@@ -91,7 +93,7 @@ pub enum Close {
 }
 
 /// One run of load.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LoadOptions {
     /// Where the target echoes.
     pub target: SocketAddr,
@@ -152,7 +154,7 @@ pub struct LoadOptions {
 }
 
 /// When a worker stops trying to open connections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GiveUp {
     /// After this many failures of one kind (phase and errno) in a row. At least 1.
     pub failures: u32,

@@ -25,7 +25,8 @@ pub const SLOW: Duration = Duration::from_millis(990);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailureCount {
     /// What was being done: `socket`, `bind`, `connect`, `register` (epoll_ctl(2)), `verify`, `request`,
-    /// `final_verify`, or `idle` when the peer acted on a connection from which nothing was awaited.
+    /// `final_verify`, `idle` when the peer acted on a connection from which nothing was awaited, or `run` when a
+    /// process of the client died (`died`).
     pub phase: &'static str,
     /// Errno by name (`ECONNREFUSED`), or: `closed` (the peer sent FIN), `mismatch` (other bytes came back),
     /// `not_a_frame`, `timeout`, `unexpected_bytes` (bytes that no request asked for), or `slow` (a connect that
@@ -115,6 +116,8 @@ pub struct WorkerSamples {
     pub last_reply_ns: u64,
     /// What failed, by phase and errno.
     pub failures: Vec<FailureCount>,
+    /// Of a load in parts: how each process ended that did so before its time.
+    pub died: Vec<String>,
     /// Who is told of failures while the run goes on.
     told: Option<Arc<LiveFailures>>,
 }
@@ -161,6 +164,7 @@ impl WorkerSamples {
             completed_in_window: 0,
             last_reply_ns: 0,
             failures: Vec::new(),
+            died: Vec::new(),
             told: None,
         })
     }
@@ -243,6 +247,7 @@ impl WorkerSamples {
         self.heartbeats_skipped += other.heartbeats_skipped;
         self.completed_in_window += other.completed_in_window;
         live::merge(&mut self.failures, &other.failures);
+        self.died.extend_from_slice(&other.died);
         for (sum, part) in [
             (&mut self.connect_latency, &other.connect_latency),
             (&mut self.latency, &other.latency),

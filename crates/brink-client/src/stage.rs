@@ -5,18 +5,22 @@
 
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
+use crate::board::{Board, Word};
 use crate::live::Shard;
 use crate::options::LoadOptions;
 use crate::pacing::nanoseconds;
 use crate::samples::WorkerSamples;
 
 /// What the workers are to do now. Each order is done when the worker says so by [`Worker::arrive`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Order {
     /// Nothing yet.
     Wait,
@@ -37,7 +41,7 @@ pub enum Order {
 }
 
 /// When the parts of the workload begin and end, in nanoseconds since the run began.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Schedule {
     /// The warm-up begins.
     pub begin_ns: u64,
@@ -55,7 +59,7 @@ impl Schedule {
     }
 }
 
-type Wake = Box<dyn Fn() -> io::Result<()> + Send + Sync>;
+pub(crate) type Wake = Box<dyn Fn() -> io::Result<()> + Send + Sync>;
 
 /// One worker's place: what it has done, and how to wake it.
 #[derive(Default)]
@@ -68,25 +72,22 @@ struct Desk {
 /// A worker that has ended is past every order.
 const GONE: u64 = u64::MAX;
 
-/// What all workers of one run share.
+/// What all workers of one run share, as far as they are in one process; the [`Board`] is all processes'.
 pub struct Stage {
     epoch: Instant,
     generation: AtomicU64,
     order: Mutex<(u64, Order)>,
+    /// Of the workers from number `first` on.
     desks: Box<[Desk]>,
+    first: u32,
     conductor: Thread,
-    live: AtomicU64,
-    peak_live: AtomicU64,
-    /// Requests left to send, where their number is fixed.
-    budget: Option<AtomicU64>,
-    /// First turns of a burst that connections have not had yet. As many of the requests left are kept for them.
-    first_turns: AtomicU64,
-    /// Whether nothing more is to be sent, since there is nobody left to send it to.
-    called_off: AtomicBool,
+    board: Board,
+    /// Whether there is a number of requests to send.
+    has_budget: bool,
     /// Whether [`Order::Close`] was given.
     closing: AtomicBool,
-    /// Whether that was before all had ended by itself, since it took too long.
-    cut_short: AtomicBool,
+    /// Wakes the workers of other processes, where there are any.
+    wake_others: OnceLock<Wake>,
 }
 
 impl fmt::Debug for Stage {
@@ -100,25 +101,44 @@ impl Stage {
     /// the window's begin on, if that is fixed.
     #[must_use]
     pub fn new(workers: u32, requests: Option<u64>) -> Arc<Self> {
-        Arc::new(Self {
-            epoch: Instant::now(),
+        Self::on(Board::default(), workers, requests)
+    }
+
+    /// The same, whose workers may be other processes, which have the board, too.
+    pub(crate) fn on(board: Board, workers: u32, requests: Option<u64>) -> Arc<Self> {
+        board[Word::Budget].store(requests.unwrap_or(0), Ordering::Relaxed);
+        Arc::new(Self::beginning(Instant::now(), board, 0..workers, requests.is_some()))
+    }
+
+    /// A stage in another process for some of the workers of a run that began at `epoch`.
+    pub(crate) fn joined(epoch: Instant, board: Board, workers: Range<u32>, has_budget: bool) -> Arc<Self> {
+        Arc::new(Self::beginning(epoch, board, workers, has_budget))
+    }
+
+    fn beginning(epoch: Instant, board: Board, workers: Range<u32>, has_budget: bool) -> Self {
+        Self {
+            epoch,
             generation: AtomicU64::new(0),
             order: Mutex::new((0, Order::Wait)),
-            desks: (0..workers).map(|_| Desk::default()).collect(),
+            first: workers.start,
+            desks: workers.map(|_| Desk::default()).collect(),
             conductor: thread::current(),
-            live: AtomicU64::new(0),
-            peak_live: AtomicU64::new(0),
-            budget: requests.map(AtomicU64::new),
-            first_turns: AtomicU64::new(0),
-            called_off: AtomicBool::new(false),
+            board,
+            has_budget,
             closing: AtomicBool::new(false),
-            cut_short: AtomicBool::new(false),
-        })
+            wake_others: OnceLock::new(),
+        }
+    }
+
+    /// Says how the workers of other processes are woken. Once, before they work.
+    pub(crate) fn on_wake_all(&self, wake: Wake) {
+        let first = self.wake_others.set(wake).is_ok();
+        debug_assert!(first, "a stage is told once how others are woken");
     }
 
     /// Each of so many connections has a first turn before what is left is for anybody. Before the workload begins.
     pub(crate) fn keep_first_turns(&self, connections: u64) {
-        self.first_turns.store(connections, Ordering::Release);
+        self.board[Word::FirstTurns].store(connections, Ordering::Release);
     }
 
     /// Nanoseconds since the run began.
@@ -129,21 +149,50 @@ impl Stage {
 
     /// Gives an order to all workers. A worker that cannot be woken has lost its engine and is about to say so.
     pub fn publish(&self, order: Order) {
-        {
-            let mut latest = self.order.lock().unwrap_or_else(PoisonError::into_inner);
-            *latest = (latest.0 + 1, order);
-            self.closing.fetch_or(order == Order::Close, Ordering::Release);
-            self.generation.store(latest.0, Ordering::Release);
-        }
-        self.wake_all();
+        let latest = self.order.lock().unwrap_or_else(PoisonError::into_inner).0;
+        self.publish_as(latest + 1, order);
     }
 
-    fn wake_all(&self) {
+    /// The same, where another process has numbered the order.
+    pub(crate) fn publish_as(&self, number: u64, order: Order) {
+        {
+            let mut latest = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+            *latest = (number, order);
+            self.closing.fetch_or(order == Order::Close, Ordering::Release);
+            self.generation.store(number, Ordering::Release);
+        }
+        self.wake_own();
+    }
+
+    /// Wakes the workers of all processes.
+    pub(crate) fn wake_all(&self) {
+        self.wake_own();
+        if let Some(wake) = self.wake_others.get() {
+            let _lost = wake();
+        }
+    }
+
+    /// Wakes the workers of this process.
+    pub(crate) fn wake_own(&self) {
         for desk in &self.desks {
             if let Some(wake) = desk.wake.get() {
                 let _lost = wake();
             }
         }
+    }
+
+    /// The latest order, if it came after number `seen`, with its own number.
+    pub(crate) fn order_after(&self, seen: u64) -> Option<(u64, Order)> {
+        if self.generation.load(Ordering::Acquire) == seen {
+            return None;
+        }
+        let latest = *self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        (latest.0 != seen).then_some(latest)
+    }
+
+    /// The number of the latest order.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
     }
 
     /// Whether [`Order::Close`] was given.
@@ -161,7 +210,7 @@ impl Stage {
     /// matters.
     pub(crate) fn take_request(&self) -> bool {
         // This only goes down: what is kept is never taken, though what is free may be seen late.
-        let kept = self.first_turns.load(Ordering::Acquire);
+        let kept = self.board[Word::FirstTurns].load(Ordering::Acquire);
         self.take_above(kept)
     }
 
@@ -178,7 +227,7 @@ impl Stage {
     /// anybody.
     pub(crate) fn pass_first_turns(&self, connections: u64) {
         let pass = |left: u64| (left > 0).then(|| left.saturating_sub(connections));
-        let passed = self.first_turns.fetch_update(Ordering::Release, Ordering::Relaxed, pass);
+        let passed = self.board[Word::FirstTurns].fetch_update(Ordering::Release, Ordering::Relaxed, pass);
         if passed.is_ok_and(|left| left <= connections) {
             self.wake_all();
         }
@@ -186,13 +235,15 @@ impl Stage {
 
     /// Whether nothing is kept for first turns, or not any more.
     pub(crate) fn is_free(&self) -> bool {
-        self.first_turns.load(Ordering::Acquire) == 0
+        self.board[Word::FirstTurns].load(Ordering::Acquire) == 0
     }
 
     fn take_above(&self, kept: u64) -> bool {
-        let Some(budget) = &self.budget else { return true };
+        if !self.has_budget {
+            return true;
+        }
         let take = |left: u64| left.checked_sub(1).filter(|&rest| rest >= kept);
-        match budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
+        match self.board[Word::Budget].fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
             Ok(1) => {
                 self.wake_all();
                 true
@@ -204,28 +255,28 @@ impl Stage {
 
     /// Whether the number of requests is fixed and all were taken, or the rest was called off.
     pub(crate) fn is_spent(&self) -> bool {
-        self.all_taken() || self.called_off.load(Ordering::Relaxed)
+        self.all_taken() || self.board[Word::CalledOff].load(Ordering::Relaxed) != 0
     }
 
     /// Whether the number of requests is fixed and all were taken.
     pub(crate) fn all_taken(&self) -> bool {
-        self.budget.as_ref().is_some_and(|budget| budget.load(Ordering::Relaxed) == 0)
+        self.has_budget && self.board[Word::Budget].load(Ordering::Relaxed) == 0
     }
 
     /// Has nothing more be sent.
     pub(crate) fn call_off(&self) {
-        self.called_off.store(true, Ordering::Relaxed);
+        self.board[Word::CalledOff].store(1, Ordering::Relaxed);
         self.wake_all();
     }
 
     /// The order to close comes before all has ended by itself.
     pub(crate) fn cut_short(&self) {
-        self.cut_short.store(true, Ordering::Release);
+        self.board[Word::CutShort].store(1, Ordering::Release);
     }
 
     /// Whether it did. To be asked once the order came.
     pub(crate) fn is_cut_short(&self) -> bool {
-        self.cut_short.load(Ordering::Acquire)
+        self.board[Word::CutShort].load(Ordering::Acquire) != 0
     }
 
     /// Whether all workers have done the latest order.
@@ -244,29 +295,34 @@ impl Stage {
     /// Connections open now, over all workers.
     #[must_use]
     pub fn live(&self) -> u64 {
-        self.live.load(Ordering::Relaxed)
+        self.board[Word::Live].load(Ordering::Relaxed)
     }
 
     /// Most connections open at one time.
     #[must_use]
     pub fn peak_live(&self) -> u64 {
-        self.peak_live.load(Ordering::Relaxed)
+        self.board[Word::PeakLive].load(Ordering::Relaxed)
     }
 
     /// Counts a connection that is open from now on.
     pub(crate) fn count_open(&self) {
-        let live = self.live.fetch_add(1, Ordering::Relaxed) + 1;
-        self.peak_live.fetch_max(live, Ordering::Relaxed);
+        let live = self.board[Word::Live].fetch_add(1, Ordering::Relaxed) + 1;
+        self.board[Word::PeakLive].fetch_max(live, Ordering::Relaxed);
     }
 
     /// Counts the end of an open connection.
     pub(crate) fn count_close(&self) {
-        self.live.fetch_sub(1, Ordering::Relaxed);
+        self.board[Word::Live].fetch_sub(1, Ordering::Relaxed);
     }
 
     fn arrive(&self, index: u32, generation: u64) {
-        self.desks[index as usize].arrived.store(generation, Ordering::Release);
+        self.desks[(index - self.first) as usize].arrived.store(generation, Ordering::Release);
         self.conductor.unpark();
+    }
+
+    /// So many connections that counted as open are gone with the process that held them.
+    pub(crate) fn count_gone(&self, connections: u64) {
+        self.board[Word::Live].fetch_sub(connections, Ordering::Relaxed);
     }
 }
 
@@ -286,17 +342,22 @@ pub struct Worker<'a> {
 impl Worker<'_> {
     /// Says how to wake this worker when an order comes. Before the first order is taken.
     pub(crate) fn on_order(&self, wake: Wake) {
-        let first = self.stage.desks[self.index as usize].wake.set(wake).is_ok();
+        let desk = (self.index - self.stage.first) as usize;
+        let first = self.stage.desks[desk].wake.set(wake).is_ok();
         debug_assert!(first, "a worker says once how it is woken");
+    }
+
+    /// Wakes this worker, as an order would.
+    pub(crate) fn wake(&self) {
+        let desk = &self.stage.desks[(self.index - self.stage.first) as usize];
+        if let Some(wake) = desk.wake.get() {
+            let _lost = wake();
+        }
     }
 
     /// The latest order, if it came after number `seen`, with its own number.
     pub(crate) fn order_after(&self, seen: u64) -> Option<(u64, Order)> {
-        if self.stage.generation.load(Ordering::Acquire) == seen {
-            return None;
-        }
-        let latest = *self.stage.order.lock().unwrap_or_else(PoisonError::into_inner);
-        (latest.0 != seen).then_some(latest)
+        self.stage.order_after(seen)
     }
 
     /// Says that order `generation` is done.
@@ -330,7 +391,7 @@ impl Worker<'_> {
     /// Runs one engine's worker, and leaves the stage however it ends.
     pub(crate) fn run(
         self,
-        engine: fn(&Worker<'_>) -> io::Result<WorkerSamples>,
+        engine: impl FnOnce(&Worker<'_>) -> io::Result<WorkerSamples>,
     ) -> io::Result<WorkerSamples> {
         struct Leave<'a>(&'a Stage, u32);
         impl Drop for Leave<'_> {

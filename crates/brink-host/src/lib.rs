@@ -21,5 +21,6 @@ pub mod parent;
 pub mod ports;
 mod proc_tree;
 pub mod rlimit;
+pub mod shared;
 pub mod socket;
 pub mod usage;

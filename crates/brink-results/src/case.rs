@@ -102,8 +102,11 @@ pub struct LoadCase {
     pub delay_ns: Option<u64>,
     /// CPU work that each request asks for, in microseconds; null: the target's own applies.
     pub work_us: Option<u32>,
-    /// Threads of the engine.
+    /// Threads of the engine, in each process.
     pub threads: u32,
+    /// Processes of the client, each with its share of the connections.
+    #[serde(default = "one")]
+    pub processes: u32,
     /// CPUs it is pinned to.
     pub cpus: Option<Vec<usize>>,
     /// Connections started per second, at most; null: as fast as the target takes them.
@@ -246,6 +249,11 @@ pub enum Protocol {
     },
 }
 
+/// Clients were one process before they could be several.
+fn one() -> u32 {
+    1
+}
+
 /// brink's own HTTP target.
 const HTTP_MODEL: &str = "hyper";
 
@@ -287,6 +295,7 @@ impl LoadCase {
             delay_ns: own.delay_ns,
             work_us: own.work_us,
             threads: own.threads,
+            processes: 1,
             timeout_ns: own.timeout_ns,
             plateaus: vec![own.connections],
             background: None,

@@ -328,7 +328,7 @@ mod tests {
         let text = format!(
             "name = \"x\"\n[[target]]\nmodel = \"mio\"\ndelay = \"100ms\"\n[load]\nconnections = 50\n{load}"
         );
-        let machine = Machine { cpus_allowed: vec![0, 1], ports: None };
+        let machine = Machine { cpus_allowed: vec![0, 1], ports: None, limits: Vec::new() };
         plan::sweep(&sweep_file::parse(&text).unwrap(), &machine).unwrap().remove(0)
     }
 

@@ -131,7 +131,8 @@ impl Ascent {
                 }
                 tell(News::Snapshot(snapshot));
             };
-            let task = Task { engine: self.prepared.engine, options: &options, background: None };
+            let processes = self.prepared.context.case.load.processes;
+            let task = Task { engine: self.prepared.engine, options: &options, processes, background: None };
             let course = watch.course(task, &enough, names, onlooker)?;
             self.note(&options, course);
             let Some(next) = self.next(stop) else { break };

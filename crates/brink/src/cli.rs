@@ -67,6 +67,9 @@ pub enum Command {
     /// Run one resolved case (used by `sweep`, so that each case has a client process of its own)
     #[command(hide = true)]
     RunCase(RunCaseArgs),
+    /// Be one of the processes of a client (used by --processes)
+    #[command(hide = true)]
+    RunPart(RunPartArgs),
 }
 
 /// Flags of a target, wherever it is started from.
@@ -157,9 +160,9 @@ pub struct WhereArgs {
     /// Worker threads of the target that brink starts
     #[arg(long, value_name = "N", value_parser = threads)]
     pub target_threads: Option<u32>,
-    /// Processes of the target that brink starts, sharing its port [default: 1]
-    #[arg(long, value_name = "P", value_parser = processes)]
-    pub target_processes: Option<u32>,
+    /// Processes of the target that brink starts, sharing its port; auto: as many as its limits make necessary [default: 1]
+    #[arg(long, value_name = "P", value_parser = processes_or_auto)]
+    pub target_processes: Option<Processes>,
     /// CPUs of the target that brink starts
     #[arg(long, value_name = "LIST", value_parser = cpus)]
     pub target_cpus: Option<Cpus>,
@@ -174,9 +177,13 @@ pub struct ClientArgs {
     /// Connections to open per second, at most [default: as fast as the target takes them]
     #[arg(long, value_name = "N", value_parser = rate)]
     pub connect_rate: Option<f64>,
-    /// Threads of the client engine [default: half of the allowed CPUs where both ends share a machine, else all; pool: 20]
+    /// Threads of the client engine, in each process [default: half of the allowed CPUs where both ends share a machine, else all; pool: 20]
     #[arg(short, long, value_name = "N", value_parser = threads)]
     pub threads: Option<u32>,
+    /// Processes of the client, each with its share of the connections; auto: as many as its limits make necessary
+    /// [default: 1]
+    #[arg(long, value_name = "P", value_parser = processes_or_auto)]
+    pub processes: Option<Processes>,
     /// CPUs of the client: 0 or 0,2 or 0-3
     #[arg(long, value_name = "LIST", value_parser = cpus)]
     pub cpus: Option<Cpus>,
@@ -533,9 +540,12 @@ pub struct LimitsArgs {
     /// Connections that the plan asks for, in all
     #[arg(short, long, value_name = "N", value_parser = count_above_zero)]
     pub connections: Option<u64>,
-    /// Processes of the target [default: 1]
-    #[arg(long, value_name = "P", value_parser = processes)]
-    pub processes: Option<u32>,
+    /// Processes of the target; auto: as many as its limits make necessary [default: 1]
+    #[arg(long, value_name = "P", value_parser = processes_or_auto)]
+    pub processes: Option<Processes>,
+    /// Processes of the client, likewise [default: 1]
+    #[arg(long, value_name = "P", value_parser = processes_or_auto)]
+    pub client_processes: Option<Processes>,
     /// Worker threads of the target
     #[arg(long, value_name = "N", value_parser = threads)]
     pub target_threads: Option<u32>,
@@ -626,6 +636,17 @@ pub struct RunCaseArgs {
     /// Run it even if a limit is known to be in the way.
     #[arg(long)]
     pub no_preflight: bool,
+    /// End when this process, which must be the parent, is gone.
+    #[arg(long)]
+    pub parent: u32,
+}
+
+/// `brink run-part`: its part of a load comes on stdin, with the orders; how it goes and what was measured goes to stdout.
+#[derive(Debug, Args)]
+pub struct RunPartArgs {
+    /// Descriptor of the counts that all parts share.
+    #[arg(long)]
+    pub board: i32,
     /// End when this process, which must be the parent, is gone.
     #[arg(long)]
     pub parent: u32,

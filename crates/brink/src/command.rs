@@ -13,6 +13,7 @@ pub mod man;
 pub mod plan;
 pub mod report;
 pub mod run_case;
+pub mod run_part;
 pub mod schema;
 pub mod sweep;
 pub mod target;
@@ -33,6 +34,7 @@ use crate::cli::{ClientArgs, Cpus, FollowArgs, ResultFormat, WhereArgs};
 use crate::exit::{Code, Failure};
 use crate::metrics;
 use crate::plan::Machine;
+use crate::preflight;
 use crate::reach::Permission;
 use crate::stderr;
 use crate::sweep_file::{self, SweepFile};
@@ -83,7 +85,8 @@ pub fn machine() -> Result<Machine, Failure> {
     let reserved = brink_host::ports::reserved().len() as u64;
     let ports = brink_host::ports::ephemeral_range()
         .map(|(low, high)| (u64::from(high) - u64::from(low) + 1).saturating_sub(reserved));
-    Ok(Machine { cpus_allowed, ports })
+    let limits = preflight::untracked(&brink_host::limits::read(std::process::id()));
+    Ok(Machine { cpus_allowed, ports, limits })
 }
 
 /// Checks that CPUs asked for exist here.

@@ -5,6 +5,7 @@
 //! It must not disturb what it looks at: one thread, a few reads of /proc and one
 //! request to the target's control plane for each sample.
 
+mod parts;
 mod sampling;
 mod watched;
 
@@ -19,6 +20,7 @@ use brink_results::schema::{EndSample, MachineSample, Plateau};
 use brink_wire::control::{Counters, DeadWorker, LimitReading, MachineUsage, ProcessUsage, Refusal};
 use serde::{Deserialize, Serialize};
 
+use self::parts::Parts;
 pub use self::sampling::Sampling;
 pub use self::watched::Watched;
 
@@ -33,6 +35,7 @@ const SETTLED_BYTES: u64 = 16 << 10;
 pub struct Ends {
     began: Instant,
     client: ProcessSampler,
+    parts: Parts,
     live: Arc<LiveCounters>,
     latencies: LatencyGauge,
     target: Watched,
@@ -67,6 +70,7 @@ impl Ends {
         Self {
             began,
             client,
+            parts: Parts::default(),
             live,
             latencies: LatencyGauge::default(),
             target,
@@ -77,8 +81,9 @@ impl Ends {
         }
     }
 
-    /// Another way up begins, which is counted here.
-    pub fn follow(&mut self, live: Arc<LiveCounters>) {
+    /// Another way up begins, which is counted here. `parts`: the client's other processes, by pid.
+    pub fn follow(&mut self, live: Arc<LiveCounters>, parts: &[u32]) {
+        self.parts.follow(parts);
         self.live = live;
         self.latencies = LatencyGauge::default();
         self.patience = SETTLE_WITHIN;
@@ -111,7 +116,7 @@ impl Ends {
             live: Some(live.live),
             requests: Some(live.completed),
             in_flight: Some(live.in_flight),
-            ..end_sample(t_s, &[self.client.sample()])
+            ..self.client_sample(t_s)
         };
         let machine = machine_sample(t_s, usage::machine());
         let mut look = Look { client, machine, ..Look::default() };
@@ -133,6 +138,19 @@ impl Ends {
             look.refusals = self.counters().map(|counters| counters.refusals).unwrap_or_default();
         }
         look
+    }
+
+    /// This process and, where the client is several, the others.
+    fn client_sample(&mut self, t_s: f64) -> EndSample {
+        let processes: Vec<_> = std::iter::once(self.client.sample()).chain(self.parts.look()).collect();
+        let sample = end_sample(t_s, &processes);
+        let cpu_s = sample.cpu_s.map(|cpu_s| cpu_s + self.parts.gone_cpu_s());
+        EndSample { cpu_s, ..sample }
+    }
+
+    /// The process of the client that meets the limits of a process first: this one, or the fullest of the others.
+    pub fn fullest_of_client(&self) -> u32 {
+        self.parts.fullest().unwrap_or_else(std::process::id)
     }
 
     /// What the target counted since the first look, as of its last answer. A target that ran before

@@ -7,6 +7,7 @@ mod assemble;
 mod audience;
 mod batch;
 mod case_process;
+mod client_parts;
 mod ceiling;
 mod claims_file;
 mod cli;
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
         Command::Man(args) => command::man::run(&args),
         Command::Bare(args) => command::bare::run(&args),
         Command::RunCase(args) => command::run_case::run(&args),
+        Command::RunPart(args) => command::run_part::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

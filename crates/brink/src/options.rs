@@ -137,7 +137,7 @@ mod tests {
 
     fn options(target: &str, load: &str) -> LoadOptions {
         let text = format!("name = \"x\"\n[[target]]\n{target}\n[load]\nconnections = 5\n{load}");
-        let machine = Machine { cpus_allowed: vec![0, 1], ports: None };
+        let machine = Machine { cpus_allowed: vec![0, 1], ports: None, limits: Vec::new() };
         let case = plan::sweep(&sweep_file::parse(&text).unwrap(), &machine).unwrap().remove(0);
         of_case(&case, SocketAddr::from(([127, 0, 0, 1], 9)), None).unwrap()
     }

@@ -6,13 +6,16 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use brink_results::case::{Close, LoadCase, Origin, Protocol, TargetCase};
+use brink_wire::control::LimitReading;
 use brink_wire::delay::Delay;
 
+use crate::cli::Processes;
 use crate::exit::Failure;
 
 mod background;
 mod claims;
 mod flags;
+mod processes;
 mod protocol;
 mod sweep;
 mod workload;
@@ -44,6 +47,8 @@ pub struct Machine {
     pub cpus_allowed: Vec<usize>,
     /// Ports that the kernel gives out to one (source, destination) pair.
     pub ports: Option<u64>,
+    /// Limits of this process, which those that it starts inherit.
+    pub limits: Vec<LimitReading>,
 }
 
 /// Worker threads as asked, unless the model makes its threads from its connections.
@@ -126,6 +131,7 @@ struct Asked {
     loopback: bool,
     loopback_v4: bool,
     threads: Option<u32>,
+    processes: Processes,
     cpus: Option<Vec<usize>>,
     source_ips: Vec<IpAddr>,
 }
@@ -148,10 +154,13 @@ impl Asked {
     /// A usage failure for threads that the engine does not take.
     fn load_case(self, machine: &Machine) -> Result<LoadCase, Failure> {
         let cpus = self.cpus.as_ref().map_or(machine.cpus_allowed.len(), Vec::len);
+        let flag = self.threads_flag.replace("threads", "processes");
+        let processes = processes::of_client(&flag, &self.engine, self.processes, self.connections)?;
         let threads_default = if self.loopback && self.cpus.is_none() { cpus / 2 } else { cpus };
+        let threads_default = threads_default / processes as usize;
         let threads =
             engine_threads(&self.engine, self.threads_flag, self.threads, threads_default.max(1) as u32)?;
-        let threads = u64::from(threads).min(self.connections);
+        let threads = u64::from(threads).min(self.connections / u64::from(processes));
         let one_delay = self.delay_asked.unwrap_or(self.delay.mean());
         let source_ips = match self.source_ips {
             none if none.is_empty() && self.loopback_v4 => loopback_sources(self.connections, machine.ports),
@@ -169,6 +178,7 @@ impl Asked {
             delay_ns: self.delay_asked.map(ns),
             work_us: None,
             threads: threads as u32,
+            processes,
             cpus: self.cpus,
             connect_rate_per_s: None,
             connect_window: CONNECT_WINDOW,
@@ -194,7 +204,9 @@ fn loopback_sources(connections: u64, ports: Option<u64>) -> Vec<IpAddr> {
     if connections <= per_source {
         return Vec::new();
     }
-    let count = connections.div_ceil(per_source).min(65_000) as u32;
+    // With room to spare: where nearly all ports of a pair are taken, the kernel searches long for one that is not.
+    let with_room = (per_source - per_source / 4).max(1);
+    let count = connections.div_ceil(with_room).min(65_000) as u32;
     (0..count).map(|n| IpAddr::from((0x7f00_0001_u32 + n).to_be_bytes())).collect()
 }
 
@@ -234,7 +246,7 @@ mod tests {
     use brink_results::case::Case;
 
     fn machine() -> Machine {
-        Machine { cpus_allowed: vec![0, 1], ports: Some(28_232) }
+        Machine { cpus_allowed: vec![0, 1], ports: Some(28_232), limits: Vec::new() }
     }
 
     fn plan(text: &str) -> Vec<Case> {

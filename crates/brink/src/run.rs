@@ -126,7 +126,8 @@ pub fn run(
     tell(News::Preamble(&prepared.preamble()));
     let onlooker = move |_: &_, snapshot: &_| tell(News::Snapshot(snapshot));
     let background = prepared.background.as_ref();
-    let task = Task { engine: prepared.engine, options: &prepared.options, background };
+    let processes = prepared.context.case.load.processes;
+    let task = Task { engine: prepared.engine, options: &prepared.options, processes, background };
     let course = watch.course(task, &settings.stop, Names::Plain, onlooker);
     match course {
         Ok(course) => Ok(finish(prepared, watch, course, Beside::default())),
@@ -431,6 +432,9 @@ fn remarks(
             "{} requests were left unanswered when it was stopped",
             outcome.samples.requests_abandoned
         ));
+    }
+    for how in &outcome.samples.died {
+        remarks.push(format!("a process of the client died: {how}"));
     }
     for worker in dead_workers {
         remarks.push(format!("worker {} of the target died: {}", worker.pid, worker.how));

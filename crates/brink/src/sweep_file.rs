@@ -90,6 +90,7 @@ pub struct LoadTable {
     pub work: Option<Typed<Work>>,
     pub payload: Option<Typed<Size>>,
     pub threads: Option<Typed<Threads>>,
+    pub processes: Option<Typed<Processes>>,
     pub cpus: Option<Typed<Cpus>>,
     pub connect_rate: Option<Typed<Count>>,
     pub source_ip: Vec<std::net::IpAddr>,
@@ -238,7 +239,7 @@ kinds! {
     CommandLine: String = cli::command;
     Escaped: String = cli::escaped;
     Method: String = cli::method;
-    Processes: u32 = cli::processes;
+    Processes: cli::Processes = cli::processes_or_auto;
     Label: String = cli::label;
     Work: u32 = cli::work_us;
     Size: u32 = cli::payload;

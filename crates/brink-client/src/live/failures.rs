@@ -24,6 +24,13 @@ impl LiveFailures {
         self.count.fetch_add(1, Ordering::Release);
     }
 
+    /// Takes over what another process counted since the run began.
+    pub(crate) fn replace(&self, kinds: Vec<FailureCount>) {
+        let count = kinds.iter().map(|kind| kind.count).sum();
+        *self.kinds.lock().unwrap_or_else(PoisonError::into_inner) = kinds;
+        self.count.store(count, Ordering::Release);
+    }
+
     /// How many there were. Takes no lock.
     pub(super) fn in_all(&self) -> u64 {
         self.count.load(Ordering::Acquire)

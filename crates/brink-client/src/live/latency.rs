@@ -56,6 +56,13 @@ impl LatencyTable {
         count.store(count.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     }
 
+    /// Counts so many at once, which another process counted in its own table: a bucket that is none is left out.
+    pub(crate) fn add(&self, bucket: u32, count: u32) {
+        if let Some(sum) = self.counts.get(bucket as usize) {
+            sum.fetch_add(count, Ordering::Relaxed);
+        }
+    }
+
     /// Counts one, where others write, too.
     pub(crate) fn count_among_others(&self, ns: u64) {
         self.counts[bucket(ns)].fetch_add(1, Ordering::Relaxed);
@@ -96,6 +103,12 @@ impl Latencies {
                 seen >= rank
             })
             .map(middle_ns)
+    }
+
+    /// Buckets that are not empty, and how many each holds.
+    pub(crate) fn by_bucket(&self) -> Vec<(u32, u32)> {
+        let filled = (0..).zip(&self.counts).filter(|(_, count)| **count > 0);
+        filled.map(|(at, &count)| (at, u32::try_from(count).unwrap_or(u32::MAX))).collect()
     }
 
     /// Their sum in seconds, each as long as the middle of its bucket.

@@ -19,10 +19,13 @@ pub const LEFT_ALONE_BYTES: u64 = crate::headroom::LEFT_ALONE_BYTES;
 /// readings show in use: for an end that runs already, leave out what it has taken.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Need {
-    /// Connections in all, spread evenly over the processes.
+    /// Connections in all, spread over the processes.
     pub connections: u64,
     /// Processes of this end. 0 counts as 1.
     pub processes: u64,
+    /// Whether the kernel spreads the connections over the processes by a hash of their addresses (`SO_REUSEPORT`,
+    /// socket(7)), and not evenly.
+    pub is_hashed: bool,
     /// Descriptors of one process before its first connection.
     pub fds_at_start: u64,
     /// Of those, the ones that are open already, which the use of shared limits counts.
@@ -85,10 +88,19 @@ pub struct Beside {
 }
 
 impl Need {
-    /// Connections of the fullest process.
+    /// Connections of the fullest process. Where a hash spreads them each process gets a binomial share: the fullest of P
+    /// is expected at sqrt(2 ln P) standard deviations above the mean (Cramér, Mathematical Methods of Statistics, 28.6,
+    /// to first order), to which one more is added.
     #[must_use]
     pub fn connections_per_process(&self) -> u64 {
-        self.connections.div_ceil(self.processes.max(1))
+        let processes = self.processes.max(1);
+        let mean = self.connections.div_ceil(processes);
+        if !self.is_hashed || processes == 1 {
+            return mean;
+        }
+        let deviation = (mean as f64).sqrt();
+        let above = deviation * (1.0 + (2.0 * (processes as f64).ln()).sqrt());
+        mean.saturating_add(above.ceil() as u64).min(self.connections)
     }
 
     /// Descriptors of the fullest process.

@@ -33,7 +33,8 @@ pub(super) fn client_bound(result: &CaseResult) -> Option<String> {
         (None, allowed) => allowed,
     };
     // The engine with a thread for each connection is bounded by the CPUs alone.
-    let may = if load.engine == "threads" { cpus } else { cpus.min(load.threads as usize) } as f64;
+    let threads = u64::from(load.threads) * u64::from(load.processes);
+    let may = if load.engine == "threads" { cpus } else { cpus.min(threads as usize) } as f64;
     let quota = machine.cpu_quota.filter(|quota| *quota > 0.0 && *quota < may);
     if let Some(quota) = quota.filter(|quota| used >= QUOTA_SHARE_MAX * quota) {
         return Some(format!(
@@ -47,7 +48,6 @@ pub(super) fn client_bound(result: &CaseResult) -> Option<String> {
     if may <= 0.0 || used < CLIENT_CPU_SHARE_MAX * may {
         return None;
     }
-    let threads = load.threads;
     Some(if used <= may {
         format!(
             "the client used {used:.2} CPU seconds per second of the {may:.0} it can use ({threads} threads, {cpus} CPUs)"

@@ -83,6 +83,7 @@ pub fn case(model: &str, connections: u64) -> Case {
             delay_ns: None,
             work_us: None,
             threads: 1,
+            processes: 1,
             cpus: None,
             connect_rate_per_s: None,
             connect_window: 128,

@@ -74,7 +74,7 @@ const HEADINGS: &[(&[&str], &str, &[&str])] = &[
     (
         &["load", "ceiling"],
         "Client",
-        &["engine", "connect_rate", "connect_window", "threads", "cpus", "source_ip", "close"],
+        &["engine", "connect_rate", "connect_window", "threads", "processes", "cpus", "source_ip", "close"],
     ),
     (
         &["load", "ceiling", "limits"],
@@ -92,6 +92,7 @@ const HEADINGS: &[(&[&str], &str, &[&str])] = &[
             "max_connections",
             "connections",
             "processes",
+            "client_processes",
             "target_threads",
             "engine",
             "threads",

@@ -3,6 +3,7 @@
 //! Pure: nothing is looked up on the machine.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -137,6 +138,34 @@ pub fn processes(text: &str) -> Result<u32, String> {
     match value::parse_count(text)? {
         n @ 1..=1024 => Ok(n as u32),
         n => Err(format!("{n} is out of bounds: 1 to 1024 are allowed")),
+    }
+}
+
+/// A number of processes, or as many as limits make necessary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Processes {
+    /// So many.
+    Number(u32),
+    /// So that no limit of a process is short of the connections.
+    Auto,
+}
+
+impl fmt::Display for Processes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Auto => f.write_str("auto"),
+        }
+    }
+}
+
+/// Reads a number of processes, or `auto`.
+pub fn processes_or_auto(text: &str) -> Result<Processes, String> {
+    match text.trim() {
+        "auto" => Ok(Processes::Auto),
+        number => processes(number)
+            .map(Processes::Number)
+            .map_err(|error| if number.starts_with(|c: char| c.is_ascii_digit()) { error } else { format!("{error}; or auto") }),
     }
 }
 

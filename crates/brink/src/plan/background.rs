@@ -85,7 +85,7 @@ mod tests {
             "name=\"x\"\nrepeats=1\n[[target]]\n{target}\n[load]\nconnections=5\n{load}\n[load.background]\n{background}\n"
         );
         let file = sweep_file::parse(&text).map_err(|error| error.message)?;
-        let machine = Machine { cpus_allowed: vec![0, 1], ports: None };
+        let machine = Machine { cpus_allowed: vec![0, 1], ports: None, limits: Vec::new() };
         sweep(&file, &machine).map(|mut cases| cases.remove(0)).map_err(|failure| failure.line)
     }
 

@@ -6,13 +6,14 @@ use brink_results::case::{Case, ClimbCase, Close, LoadCase, Origin, TargetCase};
 use brink_wire::delay::Delay;
 
 use super::background::{self, Beside};
+use super::processes::{self, Auto};
 use super::protocol::ProtocolAsked;
 use super::workload::{Resolved, WorkloadAsked};
 use super::{
     Asked, ENGINE_DEFAULT, MODEL_DEFAULT, Machine, command_label, is_loopback, is_loopback_v4, ns, started,
     worker_threads,
 };
-use crate::cli::{CeilingArgs, ClientArgs, CloseName, LoadArgs, SpeakArgs, WhereArgs, WorkloadName};
+use crate::cli::{CeilingArgs, ClientArgs, CloseName, LoadArgs, Processes, SpeakArgs, WhereArgs, WorkloadName};
 use crate::exit::Failure;
 use crate::location::Location;
 use crate::sweep_file::BackgroundTable;
@@ -156,6 +157,7 @@ impl Flags<'_> {
             loopback: address.is_none_or(is_loopback),
             loopback_v4: address.is_none_or(is_loopback_v4),
             threads: client.threads,
+            processes: client.processes.unwrap_or(Processes::Number(1)),
             cpus: client.cpus.as_ref().map(|cpus| cpus.0.clone()),
             source_ips: client.source_ip.clone(),
         };
@@ -174,7 +176,7 @@ impl Flags<'_> {
             let beside = Beside { protocol: speaks, delay: None, load: &load };
             load.background = Some(background::resolve(table, beside, "--background: ")?);
         }
-        Ok(Case {
+        let mut case = Case {
             name: match target.origin {
                 Origin::Started => format!("{}-c{}", target.model, self.connections),
                 Origin::Address { .. } | Origin::Command { .. } => format!("target-c{}", self.connections),
@@ -182,7 +184,15 @@ impl Flags<'_> {
             repeat: 1,
             target,
             load,
-        })
+        };
+        let auto = Auto {
+            client: client.processes == Some(Processes::Auto),
+            target: at.target_processes == Some(Processes::Auto),
+            client_threads_typed: client.threads.is_some(),
+            target_threads_typed: at.target_threads.is_some(),
+        };
+        processes::share_out(&mut case, auto, machine);
+        Ok(case)
     }
 }
 
@@ -236,7 +246,8 @@ fn load_target(
     }
     let model = own.model.as_deref().unwrap_or(MODEL_DEFAULT);
     let cpus = at.target_cpus.as_ref().map(|cpus| cpus.0.clone());
-    let mut target = started(model, model.to_owned(), cpus, at.target_processes.unwrap_or(1), machine);
+    let processes = processes::number(at.target_processes);
+    let mut target = started(model, model.to_owned(), cpus, processes, machine);
     target.threads = worker_threads(model, "--target-threads", at.target_threads)?.unwrap_or(target.threads);
     target.backlog = own.backlog.unwrap_or(target.backlog);
     target.connections_max = own.max_connections;

@@ -8,12 +8,13 @@ use brink_wire::value::format_duration;
 
 use super::background::{self, Beside};
 use super::flags;
+use super::processes::{self, Auto};
 use super::protocol::ProtocolAsked;
 use super::workload::WorkloadAsked;
 use super::{
     Asked, ENGINE_DEFAULT, Machine, command_label, is_loopback, is_loopback_v4, ns, started, worker_threads,
 };
-use crate::cli::{CloseName, WorkloadName};
+use crate::cli::{CloseName, Processes, WorkloadName};
 use crate::exit::Failure;
 use crate::location::{HttpPlace, Location};
 use crate::sweep_file::{Kind, LoadTable, StepTable, SweepFile, TargetTable, Typed};
@@ -154,6 +155,7 @@ fn sweep_case(
         loopback: address.is_none_or(is_loopback),
         loopback_v4: address.is_none_or(is_loopback_v4),
         threads: load.threads.as_ref().map(|threads| threads.0),
+        processes: load.processes.as_ref().map_or(Processes::Number(1), |count| count.0),
         cpus: load.cpus.as_ref().map(|cpus| cpus.0.0.clone()),
         source_ips: load.source_ip.clone(),
     };
@@ -179,12 +181,21 @@ fn sweep_case(
         let beside = Beside { protocol: speaks, delay, load: &load_case };
         load_case.background = Some(background::resolve(table, beside, "[load.background]: ")?);
     }
-    Ok(Case {
+    let mut case = Case {
         name: case_name(&target_case.label, step, &steps(file), repeat),
         repeat,
         target: target_case,
         load: load_case,
-    })
+    };
+    let is_auto = |asked: Option<Processes>| asked == Some(Processes::Auto);
+    let auto = Auto {
+        client: is_auto(load.processes.as_ref().map(|count| count.0)),
+        target: is_auto(target.processes.as_ref().map(|count| count.0)),
+        client_threads_typed: load.threads.is_some(),
+        target_threads_typed: target.threads.is_some(),
+    };
+    processes::share_out(&mut case, auto, machine);
+    Ok(case)
 }
 
 fn named<K: Kind<Value = Duration>>(step: &Option<Typed<K>>, load: &Option<Typed<K>>) -> Option<Duration> {
@@ -274,7 +285,7 @@ fn sweep_target(
     };
     let label = target.label.as_ref().map_or(unnamed, |label| label.0.clone());
     let cpus = target.cpus.as_ref().map(|cpus| cpus.0.0.clone());
-    let processes = target.processes.as_ref().map_or(1, |count| count.0);
+    let processes = processes::number(target.processes.as_ref().map(|count| count.0));
     let mut case = started(model, label, cpus, processes, machine);
     case.threads = worker_threads(model, "threads", target.threads.as_ref().map(|threads| threads.0))?
         .unwrap_or(case.threads);

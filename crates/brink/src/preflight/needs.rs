@@ -40,6 +40,12 @@ const TARGET_THREADS_AT_START: u64 = 3;
 const CLIENT_THREADS_AT_START: u64 = 4;
 /// Threads that a client still makes once its target was reached, beside its engine's: the one that samples.
 const SAMPLING_THREADS: u64 = 1;
+/// Descriptors of one of several client processes before its engine begins: standard streams, and the counts that all
+/// share.
+const PART_FDS_AT_START: u64 = 4;
+/// Threads of one of several client processes beside its engine's: the main one, the one that takes orders, and in the
+/// process that conducts, the one that hands them over.
+const PART_THREADS_AT_START: u64 = 3;
 /// Descriptors of a client before its engine begins: standard streams, signals, control plane, sampling.
 const CLIENT_FDS_AT_START: u64 = 17;
 
@@ -238,6 +244,7 @@ fn target(case: &Case, around: &Surroundings<'_>) -> Need {
     let mut need = Need {
         connections: case.load.connections,
         processes: u64::from(target.processes),
+        is_hashed: true,
         fds_at_start: fds_open.unwrap_or(match target.model.as_str() {
             "mio" => 14 + 4 * loops,
             _ => 20,
@@ -277,17 +284,24 @@ fn client(case: &Case, around: &Surroundings<'_>) -> Need {
     let row = brink_client::find(&load.engine);
     let per_connection = row.is_some_and(|row| row.threads == ClientThreads::PerConnection);
     let PerConnection { user_bytes, kernel_bytes } = memory::of_client(case, around.slopes);
-    let fds_open = used(standing, "rlimit.nofile");
+    // Those of several processes are not made yet, and have none of the conducting one's descriptors.
+    let is_shared = load.processes > 1;
+    let fds_open = used(standing, "rlimit.nofile").filter(|_| !is_shared);
     let sources = load.source_ips.len().max(1) as u64;
     let engine_threads = engine_threads(load);
     let mut need = Need {
         connections: load.connections,
-        processes: 1,
-        fds_at_start: fds_open.unwrap_or(CLIENT_FDS_AT_START) + engine_fds(load),
+        processes: u64::from(load.processes),
+        fds_at_start: fds_open.unwrap_or(if is_shared { PART_FDS_AT_START } else { CLIENT_FDS_AT_START })
+            + engine_fds(load),
         fds_open: fds_open.unwrap_or(0),
         fds_per_connection: 1,
         runtime_threads: engine_threads
-            + if around.client.is_running { SAMPLING_THREADS } else { CLIENT_THREADS_AT_START },
+            + match (is_shared, around.client.is_running) {
+                (true, _) => PART_THREADS_AT_START,
+                (false, true) => SAMPLING_THREADS,
+                (false, false) => CLIENT_THREADS_AT_START,
+            },
         sources,
         destinations: 1,
         ports_taken: ports_taken(case, around),

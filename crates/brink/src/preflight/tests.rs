@@ -8,7 +8,7 @@ use brink_wire::value;
 pub(super) fn case(connections: u64, model: &str) -> Case {
     let text =
         format!("name = \"x\"\n[[target]]\nmodel = \"{model}\"\n[load]\nconnections = {connections}\n");
-    let machine = Machine { cpus_allowed: vec![0, 1], ports: Some(28_232) };
+    let machine = Machine { cpus_allowed: vec![0, 1], ports: Some(28_232), limits: Vec::new() };
     plan::sweep(&sweep_file::parse(&text).unwrap(), &machine).unwrap().remove(0)
 }
 

@@ -116,7 +116,7 @@ mod tests {
         let text = format!(
             "name = \"x\"\nrepeats = 1\n[[target]]\nmodel = \"mio\"\ndelay = \"100ms\"\n[load]\nwarmup = \"1s\"\n{load}"
         );
-        let machine = Machine { cpus_allowed: vec![0, 1], ports: None };
+        let machine = Machine { cpus_allowed: vec![0, 1], ports: None, limits: Vec::new() };
         let mut cases = plan::sweep(&sweep_file::parse(&text).unwrap(), &machine).unwrap();
         cases.sort_by_key(|case| case.load.connections);
         cases

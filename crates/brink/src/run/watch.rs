@@ -4,12 +4,13 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use brink_client::{Engine, LiveCounters, LiveSnapshot, LoadOptions, Observer, Outcome, Phase, Stop};
+use brink_client::{Engine, LiveCounters, LiveSnapshot, LoadOptions, Observer, Outcome, Phase, Stop, parts};
 use brink_results::schema::{End, Failure, PhaseMark, Plateau, Usage};
 
 use super::background::{self, Background, Ended};
 use super::witness::{Limits, Testimony, Witness};
 use crate::audience::unix_s;
+use crate::client_parts::{self, Crew};
 use crate::ends::{Ends, Look, Sampling, lock};
 use crate::progress::{Details, LatencySoFar, Snapshot};
 use crate::reach::Reached;
@@ -57,6 +58,8 @@ pub struct Task<'a> {
     pub engine: &'a Engine,
     /// And what.
     pub options: &'a LoadOptions,
+    /// In how many processes.
+    pub processes: u32,
     /// The other load, from the warm-up on.
     pub background: Option<&'a background::Asked>,
 }
@@ -107,9 +110,15 @@ impl Watch {
         names: Names,
         onlooker: impl Onlooker,
     ) -> std::io::Result<Course> {
-        let Task { engine, options, .. } = task;
-        let live = Arc::new(LiveCounters::new(engine.workers(options)));
-        lock(&self.ends).follow(Arc::clone(&live));
+        let Task { engine, options, processes, .. } = task;
+        // Before the first sample: what they take of memory by themselves is no connection's.
+        let crew = (processes > 1).then(|| client_parts::start(processes)).transpose()?;
+        let live = Arc::new(LiveCounters::new(match &crew {
+            Some(crew) => crew.parts.len() as u32,
+            None => engine.workers(options),
+        }));
+        let pids = crew.as_ref().map_or(&[][..], |crew| crew.pids.as_slice());
+        lock(&self.ends).follow(Arc::clone(&live), pids);
         let look = self.looking(options.connections, Arc::clone(&live), onlooker);
         let sampling = Sampling::start(Arc::clone(&self.ends), self.samples_per_s, look)?;
         let mut watcher = Watcher {
@@ -121,7 +130,12 @@ impl Watch {
             was_read_at_the_top: false,
             beside: Beside { task, stop, is_due_to_end: false, running: None, failed: None },
         };
-        let ran = brink_client::run(engine, options, stop, &live, &mut watcher);
+        let ran = match crew {
+            Some(Crew { board, parts, .. }) => {
+                parts::lead((engine.name, options), (board, parts), stop, &live, &mut watcher)
+            }
+            None => brink_client::run(engine, options, stop, &live, &mut watcher),
+        };
         let Watcher { plateaus, beside, .. } = watcher;
         let background = beside.end();
         let (usage, whole) = sampling.collect();

@@ -102,7 +102,7 @@ pub struct Limits {
 impl Limits {
     /// As they are now. Takes up to tens of milliseconds.
     pub fn of(ends: &mut Ends) -> Self {
-        Self { client: brink_host::limits::read(std::process::id()), target: ends.target_limits() }
+        Self { client: brink_host::limits::read(ends.fullest_of_client()), target: ends.target_limits() }
     }
 
     /// Of each limit the reading with more use. A target that does not answer any more keeps what it said before.

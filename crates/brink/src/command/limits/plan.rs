@@ -53,6 +53,7 @@ pub fn case(args: &LimitsArgs, machine: &Machine, seen: &Seen) -> Result<Option<
     let mut flags = vec![("--connections", connections.to_string())];
     flags.extend(args.engine.clone().map(|engine| ("--engine", engine)));
     flags.extend(args.threads.map(|threads| ("--threads", threads.to_string())));
+    flags.extend(args.client_processes.map(|processes| ("--processes", processes.to_string())));
     flags.extend(args.source_ip.iter().map(|ip| ("--source-ip", ip.to_string())));
     if let Some(target) = runs {
         check_running(args)?;
@@ -63,7 +64,7 @@ pub fn case(args: &LimitsArgs, machine: &Machine, seen: &Seen) -> Result<Option<
         flags.extend(of_model(args));
     }
     let mut case = plan::load(&as_load(flags)?, machine).map_err(|failure| Failure {
-        line: failure.line.replace("--target-processes", "--processes"),
+        line: failure.line.replace("--processes", "--client-processes").replace("--target-processes", "--processes"),
         ..failure
     })?;
     if let Some(info) = runs.and_then(|target| target.info.as_ref()) {
