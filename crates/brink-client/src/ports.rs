@@ -3,7 +3,7 @@
 //! A plain connect(2) searches the ephemeral range for a port that is free for its destination: one parity
 //! first, then the other, port by port (`__inet_hash_connect`, net/ipv4/inet_hashtables.c), which gets slow
 //! once half of them is used. Asked for a window of 64 ports (IP_LOCAL_PORT_RANGE, ip(7), Linux 6.3), it
-//! searches at most 64. Each worker walks its own windows. Pure: must not touch a socket.
+//! searches at most 64. Each worker walks its own windows, then those of the others. Pure: must not touch a socket.
 
 /// Ports of one window.
 const WINDOW_PORTS: u32 = 64;
@@ -32,13 +32,28 @@ impl PortWindows {
         Self { low, high, windows, rotation, index, workers, step: 0, left: WINDOW_PORTS }
     }
 
-    /// The window to ask for. `None` once all were tried: a plain connect finds what is still free.
+    /// The window to ask for: the worker's own, then what others may have left of theirs, beginning with its
+    /// neighbour's. `None` once all were tried: a plain connect finds what is still free.
     #[must_use]
     pub fn current(&self) -> Option<(u16, u16)> {
-        let ordinal = self.step.checked_mul(self.workers)?.checked_add(self.index)?;
-        if ordinal >= self.windows {
-            return None;
+        let (mut step, mut index) = (self.step, self.index);
+        for _ in 0..self.workers {
+            let windows = self.windows_of(index);
+            if step < windows {
+                return self.bounds(step * self.workers + index);
+            }
+            step -= windows;
+            index = (index + 1) % self.workers;
         }
+        None
+    }
+
+    /// How many windows are a worker's own.
+    fn windows_of(&self, index: u32) -> u32 {
+        self.windows.saturating_sub(index).div_ceil(self.workers)
+    }
+
+    fn bounds(&self, ordinal: u32) -> Option<(u16, u16)> {
         let low = self.low + (ordinal + self.rotation) % self.windows * WINDOW_PORTS;
         let high = (low + WINDOW_PORTS - 1).min(self.high);
         Some((low as u16, high as u16))
@@ -77,13 +92,28 @@ mod tests {
             let mut ports = Vec::new();
             for index in 0..3 {
                 let mut windows = PortWindows::new(RANGE, index, 3, rotation);
-                while let Some((low, high)) = windows.current() {
+                for _ in 0..windows.windows_of(index) {
+                    let (low, high) = windows.current().unwrap();
                     ports.extend(low..=high);
                     windows.full();
                 }
             }
             ports.sort_unstable();
             assert_eq!(ports, (RANGE.0..=RANGE.1).collect::<Vec<_>>(), "rotation {rotation}");
+        }
+    }
+
+    #[test]
+    fn after_its_own_windows_a_worker_tries_what_others_left() {
+        for (workers, index) in [(1, 0), (3, 2), (102, 101), (1_000, 999)] {
+            let mut windows = PortWindows::new(RANGE, index, workers, 6_400);
+            let mut ports = Vec::new();
+            while let Some((low, high)) = windows.current() {
+                ports.extend(low..=high);
+                windows.full();
+            }
+            ports.sort_unstable();
+            assert_eq!(ports, (RANGE.0..=RANGE.1).collect::<Vec<_>>(), "{index} of {workers}");
         }
     }
 
@@ -107,9 +137,10 @@ mod tests {
     }
 
     #[test]
-    fn a_small_range_leaves_some_workers_without_windows() {
+    fn a_worker_without_windows_of_its_own_takes_what_there_is() {
         assert_eq!(PortWindows::new((40_000, 40_009), 0, 2, 7).current(), Some((40_000, 40_009)));
-        assert_eq!(PortWindows::new((40_000, 40_009), 1, 2, 7).current(), None);
+        assert_eq!(PortWindows::new((40_000, 40_009), 1, 2, 7).current(), Some((40_000, 40_009)));
+        assert_eq!(PortWindows::new((40_000, 40_009), 5, 9, 7).current(), Some((40_000, 40_009)));
         assert_eq!(PortWindows::new((65_500, 65_535), 0, 1, 0).current(), Some((65_500, 65_535)));
     }
 }

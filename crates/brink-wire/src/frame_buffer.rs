@@ -4,17 +4,22 @@
 //! It holds nothing until the first byte is awaited, and never more than one
 //! frame of the largest size plus what one read added. Must not touch a socket.
 
+use std::ops::Range;
+
 use crate::frame::{self, FrameError, Header, Scan};
 
-const CAPACITY_MIN: usize = 128;
+/// The first room: a frame with the default payload of 64 bytes, since most frames are that and each idle connection of
+/// a target keeps it.
+const CAPACITY_MIN: usize = frame::HEADER_LEN + 64;
 
 /// Bytes received and not yet answered.
 #[derive(Debug, Default)]
 pub struct FrameBuffer {
-    bytes: Vec<u8>,
-    start: usize,
-    end: usize,
-    frame_len_min: usize,
+    bytes: Box<[u8]>,
+    // A frame is at most 1 MiB: words half as long make a difference where there are 100,000 connections.
+    start: u32,
+    end: u32,
+    frame_len_min: u32,
 }
 
 impl FrameBuffer {
@@ -27,19 +32,25 @@ impl FrameBuffer {
     /// Room to read into. Never empty: it grows to what the frame in progress needs,
     /// and keeps that size, so that frames of one size cost one read each.
     pub fn spare(&mut self) -> &mut [u8] {
-        let wanted = self.frame_len_min.max(CAPACITY_MIN);
-        if self.start > 0 && (self.start == self.end || self.start + wanted > self.bytes.len()) {
-            self.bytes.copy_within(self.start..self.end, 0);
-            self.end -= self.start;
+        let wanted = (self.frame_len_min as usize).max(CAPACITY_MIN);
+        if self.start > 0 && (self.start == self.end || self.start as usize + wanted > self.bytes.len()) {
+            let waiting = self.waiting();
+            self.end = waiting.len() as u32;
+            self.bytes.copy_within(waiting, 0);
             self.start = 0;
         }
-        if self.end == self.bytes.len() || wanted > self.bytes.len() {
-            let len =
-                wanted.max(self.end + 1).next_power_of_two().min(frame::FRAME_LEN_MAX.max(self.end + 1));
-            self.bytes.reserve_exact(len.saturating_sub(self.bytes.len()));
-            self.bytes.resize(len, 0);
+        let end = self.end as usize;
+        if end == self.bytes.len() || wanted > self.bytes.len() {
+            let len = match wanted.max(end + 1) {
+                CAPACITY_MIN => CAPACITY_MIN,
+                more => more.next_power_of_two().min(frame::FRAME_LEN_MAX.max(end + 1)),
+            };
+            let mut longer = std::mem::take(&mut self.bytes).into_vec();
+            longer.reserve_exact(len.saturating_sub(longer.len()));
+            longer.resize(len, 0);
+            self.bytes = longer.into_boxed_slice();
         }
-        &mut self.bytes[self.end..]
+        &mut self.bytes[end..]
     }
 
     /// Says that the first `len` bytes of [`spare`](Self::spare) were filled.
@@ -47,8 +58,8 @@ impl FrameBuffer {
     /// # Panics
     /// If `len` is more than `spare` had.
     pub fn filled(&mut self, len: usize) {
-        assert!(len <= self.bytes.len() - self.end, "filled more than there was room for");
-        self.end += len;
+        assert!(len <= self.bytes.len() - self.end as usize, "filled more than there was room for");
+        self.end += len as u32;
     }
 
     /// The next whole frame, header and payload, if it has arrived.
@@ -57,16 +68,30 @@ impl FrameBuffer {
     /// # Errors
     /// [`FrameError`] when the bytes are not a frame; the connection is then of no more use.
     pub fn frame(&mut self) -> Result<Option<(Header, &mut [u8])>, FrameError> {
-        match frame::scan(&self.bytes[self.start..self.end])? {
+        match frame::scan(&self.bytes[self.waiting()])? {
             Scan::Partial { frame_len_min } => {
-                self.frame_len_min = frame_len_min;
+                self.frame_len_min = frame_len_min as u32;
                 Ok(None)
             }
             Scan::Complete { header } => {
-                let end = self.start + header.frame_len();
-                Ok(Some((header, &mut self.bytes[self.start..end])))
+                let len = header.frame_len();
+                Ok(Some((header, self.front(len))))
             }
         }
+    }
+
+    /// The first `len` bytes that wait: a frame that [`frame`](Self::frame) has found.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    pub fn front(&mut self, len: usize) -> &mut [u8] {
+        let waiting = self.waiting();
+        &mut self.bytes[waiting][..len]
+    }
+
+    /// Where the bytes are that wait.
+    fn waiting(&self) -> Range<usize> {
+        self.start as usize..self.end as usize
     }
 
     /// Drops the first `len` bytes: a frame that has been answered.
@@ -74,8 +99,8 @@ impl FrameBuffer {
     /// # Panics
     /// If there are fewer.
     pub fn consume(&mut self, len: usize) {
-        assert!(len <= self.end - self.start, "consumed more than there was");
-        self.start += len;
+        assert!(len <= self.waiting().len(), "consumed more than there was");
+        self.start += len as u32;
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
         }
@@ -90,7 +115,7 @@ impl FrameBuffer {
     /// Bytes of storage held.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.bytes.capacity()
+        self.bytes.len()
     }
 }
 
@@ -138,7 +163,7 @@ mod tests {
         assert_eq!(FrameBuffer::new().capacity(), 0);
         let mut buffer = FrameBuffer::new();
         assert_eq!(feed(&mut buffer, &frame_of(16, 0), 1).len(), 1);
-        assert_eq!(buffer.capacity(), 128);
+        assert_eq!(buffer.capacity(), CAPACITY_MIN);
         let large = [frame_of(PAYLOAD_LEN_MAX, 1), frame_of(PAYLOAD_LEN_MAX, 2)].concat();
         assert_eq!(feed(&mut buffer, &large, 100_000).len(), 2);
         assert_eq!(buffer.capacity(), FRAME_LEN_MAX);

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use brink_host::socket;
 use brink_host::usage::ProcessSampler;
-use brink_wire::control::{Info, LimitReading, Machine, Ready, TargetUsage};
+use brink_wire::control::{Info, LimitReading, Machine, MachineUsage, Ready, TargetUsage};
 
 use super::Answers;
 use crate::counters::Counters;
@@ -47,6 +47,11 @@ impl OwnProcess {
 
 impl OwnProcess {
     /// The longest of its listeners. `None`: it does not listen any more.
+    /// Of one of several processes nobody asks it: whoever holds the port reads it once for all.
+    fn machine_usage(&self) -> MachineUsage {
+        if self.options.shares_port { MachineUsage::default() } else { brink_host::usage::machine() }
+    }
+
     fn accept_queue(&self) -> Option<u64> {
         let listeners = self.listeners.iter().filter_map(Weak::upgrade);
         listeners.filter_map(|one| Some(socket::accept_queue(&*one).ok()?.waiting)).max()
@@ -78,7 +83,7 @@ impl Answers for OwnProcess {
         process.requests = Some(counters.requests);
         process.accept_queue = self.accept_queue();
         TargetUsage {
-            machine: brink_host::usage::machine(),
+            machine: self.machine_usage(),
             accept_queue: process.accept_queue,
             processes: vec![process],
             counters,

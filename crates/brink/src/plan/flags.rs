@@ -192,6 +192,7 @@ impl Flags<'_> {
             target_threads_typed: at.target_threads.is_some(),
         };
         processes::share_out(&mut case, auto, machine);
+        processes::adapt(&mut case.load, &case.target);
         Ok(case)
     }
 }

@@ -1,10 +1,10 @@
 //! In how many processes each end runs: as asked, or as many as the limits of a process make necessary. Pure.
 
 use brink_host::limits::{self, Scope};
-use brink_results::case::{Case, Origin};
+use brink_results::case::{Case, LoadCase, Origin, TargetCase};
 use brink_results::schema::End;
 
-use super::Machine;
+use super::{MANY, Machine, SAMPLES_PER_S_OF_MANY};
 use crate::cli::Processes;
 use crate::exit::Failure;
 use crate::preflight::{self, Surroundings};
@@ -72,6 +72,16 @@ pub(super) fn share_out(case: &mut Case, auto: Auto, machine: &Machine) {
             let cpus = case.target.cpus.as_ref().map_or(machine.cpus_allowed.len(), Vec::len) as u32;
             case.target.threads = row.threads.default_for((cpus / case.target.processes).max(1));
         }
+    }
+}
+
+/// What follows from the number of processes: each listens by itself, so that as many more connects may be under way as
+/// there are pairs of them; and where there are many, sampling takes its time.
+pub(super) fn adapt(load: &mut LoadCase, target: &TargetCase) {
+    let pairs = load.processes.min(target.processes).max(1);
+    load.connect_window = load.connect_window.saturating_mul(pairs);
+    if load.processes + target.processes >= MANY {
+        load.samples_per_s = load.samples_per_s.min(SAMPLES_PER_S_OF_MANY);
     }
 }
 

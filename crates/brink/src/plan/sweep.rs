@@ -195,6 +195,7 @@ fn sweep_case(
         target_threads_typed: target.threads.is_some(),
     };
     processes::share_out(&mut case, auto, machine);
+    processes::adapt(&mut case.load, &case.target);
     Ok(case)
 }
 

@@ -3,6 +3,7 @@
 //! and what of each limit was in use. Must not infer anything.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use brink_host::classify::{Ended, TargetState};
 use brink_host::connections::{self, PairUse};
@@ -19,6 +20,8 @@ const PROCESSES_MAX: usize = 64;
 const MEMORY_BACK: u64 = 200;
 /// Seconds between two looks at it while all goes well.
 const WAITED_EVERY_S: f64 = 2.0;
+/// How many times as long as it took the tables of sockets are not read again.
+const TABLES_REST: f64 = 20.0;
 /// Of the time that passed, the share from which standing in line for a CPU says something.
 const WAITED_SHARE_MIN: f64 = 0.5;
 
@@ -36,6 +39,8 @@ pub struct Witness {
     live: Option<u64>,
     /// Most threads that all its processes had.
     threads: Option<u64>,
+    /// When the tables of sockets may be read again, in seconds since the case began.
+    tables_due_s: f64,
     waited: Waited,
     limits: Limits,
     is_in_trouble: bool,
@@ -223,6 +228,7 @@ impl Witness {
             accept_queue: None,
             live: None,
             threads: None,
+            tables_due_s: 0.0,
             waited: Waited::default(),
             limits: Limits::default(),
             is_in_trouble: false,
@@ -246,9 +252,7 @@ impl Witness {
         let is_new = failed > 0 && !self.is_in_trouble;
         self.waited.note(self.is_in_trouble, waits);
         self.is_in_trouble |= failed > 0;
-        let here = self.pid.and_then(|pid| connections::accept_queue(pid, self.address));
-        let nobody = |pid| connections::is_listening(pid, self.address) == Some(false);
-        self.was_deserted |= here.is_none() && self.is_in_trouble && self.pid.is_some_and(nobody);
+        let here = self.accept_queue_here(look);
         self.accept_queue = self.accept_queue.max(here).max(look.accept_queue);
         self.live = self.live.max(look.target.as_ref().and_then(|target| target.live));
         self.threads = self.threads.max(look.target.as_ref().and_then(|target| target.threads));
@@ -259,6 +263,21 @@ impl Witness {
             _ => {}
         }
         is_new
+    }
+
+    /// The accept queue as the tables of sockets have it, for a target that does not say, or does not answer in trouble.
+    ///
+    /// Where no IPv6 socket listens the kernel looks through all sockets there are to find that out
+    /// (net/ipv4/tcp_ipv4.c, established_get_first), which a million of them make long: it may take a twentieth of the
+    /// time.
+    fn accept_queue_here(&mut self, look: &Look) -> Option<u64> {
+        let pid = self.pid.filter(|_| look.accept_queue.is_none() && look.client.t_s >= self.tables_due_s)?;
+        let began = Instant::now();
+        let here = connections::accept_queue(pid, self.address);
+        self.was_deserted |=
+            here.is_none() && self.is_in_trouble && connections::is_listening(pid, self.address) == Some(false);
+        self.tables_due_s = look.client.t_s + TABLES_REST * began.elapsed().as_secs_f64();
+        here
     }
 
     /// A process without memory of its own is about to be gone.

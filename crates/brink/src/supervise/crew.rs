@@ -13,6 +13,9 @@ use super::tally;
 use super::worker::Worker;
 use crate::stderr;
 
+/// Stack of a thread that asks one worker: what hyper's client and serde_json take, several times over.
+const ASKING_STACK_BYTES: usize = 256 << 10;
+
 /// The workers of one target.
 pub struct Crew {
     workers: Vec<Arc<Worker>>,
@@ -80,12 +83,14 @@ impl Crew {
         Ok(())
     }
 
-    /// Living workers one by one, and what all have counted. Asks them.
+    /// Living workers one by one, and what all have counted. Asks them, all at once: each waits for its turn on a CPU
+    /// before it answers, and those waits must not add up.
     pub fn ask(&self) -> (Vec<ProcessUsage>, Counters) {
         let ended = self.watch.lock().ended.clone();
         let (mut processes, mut living, mut gone) = (Vec::new(), Vec::new(), Vec::new());
-        for (worker, ended) in self.workers.iter().zip(&ended) {
-            match Some(worker).filter(|_| *ended == Ended::Not).and_then(|worker| worker.usage()) {
+        let asked = self.workers.iter().zip(&ended).map(|(worker, ended)| (*ended == Ended::Not).then_some(worker));
+        for (worker, usage) in self.workers.iter().zip(ask_all(asked)) {
+            match usage {
                 Some((usage, counters)) => {
                     processes.push(usage);
                     living.push(counters);
@@ -111,6 +116,25 @@ impl Crew {
         }
         all_died
     }
+}
+
+/// What a worker said.
+type Answer = Option<(ProcessUsage, Counters)>;
+
+/// What each of those worth asking says. Where a thread cannot be made for one, it is asked in turn.
+fn ask_all<'a>(workers: impl Iterator<Item = Option<&'a Arc<Worker>>>) -> Vec<Answer> {
+    std::thread::scope(|scope| {
+        let ask = |worker: &'a Arc<Worker>| {
+            let thread = std::thread::Builder::new().name("asks".to_owned()).stack_size(ASKING_STACK_BYTES);
+            thread.spawn_scoped(scope, move || worker.usage()).map_err(|_| worker)
+        };
+        let asked: Vec<_> = workers.map(|worker| worker.map(ask)).collect();
+        let answers = asked.into_iter().map(|asked| match asked? {
+            Ok(thread) => thread.join().ok().flatten(),
+            Err(worker) => worker.usage(),
+        });
+        answers.collect()
+    })
 }
 
 impl Watch {
