@@ -12,8 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::failures::LiveFailures;
 pub(crate) use self::failures::{count_in, merge};
-pub(crate) use self::latency::LatencyTable;
-pub use self::latency::{Latencies, LatencyGauge, bounds_ns};
+pub use self::latency::{Latencies, LatencyGauge, LatencyTable, bounds_ns};
 
 use crate::samples::FailureCount;
 
@@ -100,7 +99,9 @@ impl LiveCounters {
         sum
     }
 
-    pub(crate) fn shards(&self) -> &[Shard] {
+    /// One for each worker.
+    #[must_use]
+    pub fn shards(&self) -> &[Shard] {
         &self.shards
     }
 }
@@ -157,12 +158,13 @@ impl Shard {
         sub(&self.live, 1);
     }
 
-    pub(crate) fn send(&self) {
+    /// A request is sent.
+    pub fn send(&self) {
         add(&self.in_flight);
     }
 
     /// A request is no longer under way; `completed` if it was answered.
-    pub(crate) fn settle(&self, completed: bool) {
+    pub fn settle(&self, completed: bool) {
         sub(&self.in_flight, 1);
         if completed {
             add(&self.completed);

@@ -40,18 +40,19 @@ fn middle_ns(bucket: usize) -> u64 {
 /// at 2^32, which a difference does not mind. 128 bytes apart from others: x86 prefetches lines in pairs.
 #[derive(Debug)]
 #[repr(align(128))]
-pub(crate) struct LatencyTable {
+pub struct LatencyTable {
     counts: [AtomicU32; BUCKETS],
 }
 
 impl LatencyTable {
     /// So many tables, all zero.
-    pub(crate) fn several(tables: usize) -> Box<[Self]> {
+    #[must_use]
+    pub fn several(tables: usize) -> Box<[Self]> {
         (0..tables).map(|_| Self { counts: [const { AtomicU32::new(0) }; BUCKETS] }).collect()
     }
 
     /// Counts one, where nobody else writes: a load and a store.
-    pub(crate) fn count_alone(&self, ns: u64) {
+    pub fn count_alone(&self, ns: u64) {
         let count = &self.counts[bucket(ns)];
         count.store(count.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     }
