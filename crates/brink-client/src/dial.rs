@@ -113,13 +113,20 @@ impl Dialer {
         let turn = (self.dialled % self.sources.len() as u64) as usize;
         self.dialled += 1;
         match self.sources[turn].connect(&self.target) {
-            Ok((socket, _)) if self.may_meet_itself && is_met(&socket, &self.target) => {
+            Ok(dialled) if self.may_meet_itself(&dialled) && is_met(&dialled.socket, &self.target) => {
                 Dialled::Failed("connect", Errno::CONNREFUSED.into())
             }
-            Ok((socket, true)) => Dialled::Connected(socket.into()),
-            Ok((socket, false)) => Dialled::Connecting(socket.into()),
+            Ok(Called { socket, is_connected: true, .. }) => Dialled::Connected(socket.into()),
+            Ok(Called { socket, .. }) => Dialled::Connecting(socket.into()),
             Err((phase, error)) => Dialled::Failed(phase, error),
         }
+    }
+
+    /// Whether the port that the kernel chose can be the target's own.
+    fn may_meet_itself(&self, called: &Called) -> bool {
+        let port = self.target.as_socket().map(|target| target.port());
+        let may_be = |(low, high)| port.is_none_or(|port| (low..=high).contains(&port));
+        self.may_meet_itself && called.window.is_none_or(may_be)
     }
 
     /// Begins the walk over the ports anew, for connections that take the place of closed ones, whose ports are
@@ -133,14 +140,22 @@ impl Dialer {
     }
 }
 
+/// A socket whose connect(2) was called.
+struct Called {
+    socket: Socket,
+    is_connected: bool,
+    /// The ports that the kernel had to choose from, where they were fewer than the whole range.
+    window: Option<(u16, u16)>,
+}
+
 /// Whether a socket's own address is the one that it connects to.
 fn is_met(socket: &Socket, target: &SockAddr) -> bool {
     socket.local_addr().is_ok_and(|own| own.as_socket() == target.as_socket())
 }
 
 impl Source {
-    /// A socket whose connect(2) was called, and whether it is connected already.
-    fn connect(&mut self, target: &SockAddr) -> Result<(Socket, bool), (&'static str, io::Error)> {
+    /// Makes a socket and calls connect(2).
+    fn connect(&mut self, target: &SockAddr) -> Result<Called, (&'static str, io::Error)> {
         let phase = |phase: &'static str| move |error| (phase, error);
         let kind = Type::STREAM.nonblocking().cloexec();
         let socket = Socket::new_raw(Domain::from(i32::from(target.family())), kind, Some(Protocol::TCP))
@@ -155,20 +170,20 @@ impl Source {
         let mut windowed = false;
         loop {
             let window = self.ask_for_window(&socket, windowed).map_err(phase("connect"))?;
-            windowed |= window;
+            windowed |= window.is_some();
             let error = match socket.connect(target) {
                 Ok(()) => {
-                    self.took(window);
-                    return Ok((socket, true));
+                    self.took(window.is_some());
+                    return Ok(Called { socket, is_connected: true, window });
                 }
                 Err(error) => error,
             };
             match Errno::from_io_error(&error) {
                 Some(Errno::INPROGRESS) => {
-                    self.took(window);
-                    return Ok((socket, false));
+                    self.took(window.is_some());
+                    return Ok(Called { socket, is_connected: false, window });
                 }
-                Some(Errno::ADDRNOTAVAIL) if window => {
+                Some(Errno::ADDRNOTAVAIL) if window.is_some() => {
                     self.ports.as_mut().map(PortWindows::full);
                 }
                 _ => return Err(("connect", error)),
@@ -177,15 +192,15 @@ impl Source {
     }
 
     /// Restricts the socket to the current window, if there is one; `windowed`: it is restricted already.
-    /// Returns whether it is now.
-    fn ask_for_window(&mut self, socket: &Socket, windowed: bool) -> io::Result<bool> {
+    /// Returns which it is now.
+    fn ask_for_window(&mut self, socket: &Socket, windowed: bool) -> io::Result<Option<(u16, u16)>> {
         match self.ports.as_ref().and_then(PortWindows::current) {
             Some((low, high)) => match set_local_port_range(socket, low, high) {
-                Ok(()) => Ok(true),
+                Ok(()) => Ok(Some((low, high))),
                 Err(error) => match Errno::from_io_error(&error) {
                     Some(Errno::NOPROTOOPT | Errno::INVAL) => {
                         self.ports = None; // Before Linux 6.3.
-                        Ok(false)
+                        Ok(None)
                     }
                     _ => Err(error),
                 },
@@ -194,7 +209,7 @@ impl Source {
                 if windowed {
                     set_local_port_range(socket, 0, 0)?; // Back to the whole range.
                 }
-                Ok(false)
+                Ok(None)
             }
         }
     }

@@ -12,6 +12,9 @@ use rustix::param::page_size;
 
 use crate::net_namespace;
 
+/// Most files of /proc that are read whole are shorter; a longer one takes a read or two more.
+const TEXT_BYTES: usize = 16 << 10;
+
 /// Files as one process meets them.
 #[derive(Debug, Clone)]
 pub(crate) struct ProcTree {
@@ -76,7 +79,7 @@ impl ProcTree {
 
     /// A file of the process, whole.
     pub(crate) fn read_process(&self, name: &str) -> Option<String> {
-        fs::read_to_string(self.process_path(name)).ok()
+        read_text(&self.process_path(name)).ok()
     }
 
     /// The same, where a name in it may be no UTF-8.
@@ -98,15 +101,13 @@ impl ProcTree {
 
     /// A file under /proc, whole.
     pub(crate) fn read(&self, name: &str) -> Option<String> {
-        fs::read_to_string(self.path(name)).ok()
+        read_text(&self.path(name)).ok()
     }
 
     /// A file of the network namespace of the process: `sockstat` is /proc/PID/net/sockstat. Where that
     /// is not shown, this process's own, unless it is known to be another.
     pub(crate) fn read_network(&self, name: &str) -> Option<String> {
-        let mut text = String::new();
-        self.open_network(name)?.read_to_string(&mut text).ok()?;
-        Some(text)
+        read_rest(self.open_network(name)?).ok()
     }
 
     /// The same, to be read bit by bit.
@@ -161,7 +162,7 @@ impl ProcTree {
 
     /// A file by its absolute path, such as one in a control group.
     pub(crate) fn read_absolute(&self, path: &Path) -> io::Result<String> {
-        fs::read_to_string(self.absolute(path))
+        read_text(&self.absolute(path))
     }
 
     /// Whether there is anything at an absolute path.
@@ -239,6 +240,18 @@ pub(crate) fn page_bytes() -> u64 {
 }
 
 /// A tree with these files, of process 7. The directory goes when the first value does.
+/// The text of a file that does not tell its length, as those of /proc: in a few large reads, where reading to the end
+/// without knowing takes many small ones.
+fn read_text(path: &Path) -> io::Result<String> {
+    read_rest(fs::File::open(path)?)
+}
+
+fn read_rest(mut file: fs::File) -> io::Result<String> {
+    let mut text = String::with_capacity(TEXT_BYTES);
+    file.read_to_string(&mut text)?;
+    Ok(text)
+}
+
 #[cfg(test)]
 pub(crate) fn fixture(files: &[(&str, &str)]) -> (tempfile::TempDir, ProcTree) {
     let dir = tempfile::tempdir().unwrap();

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use brink_client::control::ControlClient;
 use brink_client::{Latencies, LatencyGauge, LiveCounters};
-use brink_host::usage::{self, ProcessSampler};
+use brink_host::usage::{MachineSampler, ProcessSampler};
 use brink_results::schema::{EndSample, MachineSample, Plateau};
 use brink_wire::control::{Counters, DeadWorker, LimitReading, MachineUsage, ProcessUsage, Refusal};
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,7 @@ pub struct Ends {
     began: Instant,
     client: ProcessSampler,
     parts: Parts,
+    machine: MachineSampler,
     live: Arc<LiveCounters>,
     latencies: LatencyGauge,
     target: Watched,
@@ -66,11 +67,12 @@ pub struct Look {
 impl Ends {
     /// Looks at this process and, as far as it can be seen, at the target.
     pub fn new(began: Instant, live: Arc<LiveCounters>, target: Watched, same_machine: bool) -> Self {
-        let client = ProcessSampler::own();
+        let client = ProcessSampler::own().without_switches();
         Self {
             began,
             client,
             parts: Parts::default(),
+            machine: MachineSampler::own(),
             live,
             latencies: LatencyGauge::default(),
             target,
@@ -118,7 +120,7 @@ impl Ends {
             in_flight: Some(live.in_flight),
             ..self.client_sample(t_s)
         };
-        let machine = machine_sample(t_s, usage::machine());
+        let machine = machine_sample(t_s, self.machine.sample());
         let mut look = Look { client, machine, ..Look::default() };
         let Some(seen) = self.target.look() else { return look };
         let mut target = end_sample(t_s, &seen.processes);

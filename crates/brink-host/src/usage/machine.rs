@@ -19,7 +19,7 @@ use crate::proc_tree::{ProcTree, field};
 /// time already.
 #[must_use]
 pub fn machine() -> MachineUsage {
-    MachineSampler::in_tree(ProcTree::own()).sample()
+    MachineSampler::own().sample()
 }
 
 /// The machine as another process meets it: the counters of its network namespace and of its
@@ -35,6 +35,12 @@ pub struct MachineSampler {
 }
 
 impl MachineSampler {
+    /// As this process meets it.
+    #[must_use]
+    pub fn own() -> Self {
+        Self::in_tree(ProcTree::own())
+    }
+
     /// As that process meets it, as far as it may be looked at.
     #[must_use]
     pub fn of(pid: u32) -> Self {

@@ -40,6 +40,8 @@ pub struct ProcessSampler {
     fd_directory: PathBuf,
     status: Option<File>,
     buffer: Vec<u8>,
+    /// Whether nobody asks for context switches, which each thread has a file of its own for.
+    without_switches: bool,
 }
 
 impl ProcessSampler {
@@ -53,6 +55,12 @@ impl ProcessSampler {
     #[must_use]
     pub fn own() -> Self {
         Self::new(ProcTree::own(), std::process::id(), true)
+    }
+
+    /// The same without its context switches, which cost more than all the rest.
+    #[must_use]
+    pub fn without_switches(self) -> Self {
+        Self { without_switches: true, ..self }
     }
 
     /// Of the process that a tree belongs to.
@@ -69,13 +77,13 @@ impl ProcessSampler {
         let own = std::process::id();
         let pid = tree.pid().unwrap_or(own);
         let (fd_directory, tree) = (tree.process_path("fd"), tree.clone());
-        Self { pid, own: pid == own, tree, fd_directory, status: None, buffer: Vec::new() }
+        Self { pid, own: pid == own, tree, fd_directory, status: None, buffer: Vec::new(), without_switches: false }
     }
 
     fn new(tree: ProcTree, pid: u32, own: bool) -> Self {
         let status = File::open(tree.process_path("status")).ok();
         let fd_directory = tree.process_path("fd");
-        Self { pid, own, tree, fd_directory, status, buffer: vec![0; 4096] }
+        Self { pid, own, tree, fd_directory, status, buffer: vec![0; 4096], without_switches: false }
     }
 
     /// The process now. After it has ended, all figures are `None`; a process that ended but
@@ -93,6 +101,7 @@ impl ProcessSampler {
         usage.threads = field(status, "Threads:");
         let switches_of_leader = field(status, "voluntary_ctxt_switches:");
         usage.context_switches = match usage.threads {
+            _ if self.without_switches => None,
             Some(1) => switches_of_leader,
             Some(threads) if threads <= THREADS_READ_MAX => self.context_switches(),
             _ => None,

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use brink_host::socket;
-use brink_host::usage::ProcessSampler;
+use brink_host::usage::{MachineSampler, ProcessSampler};
 use brink_wire::control::{Info, LimitReading, Machine, MachineUsage, Ready, TargetUsage};
 
 use super::Answers;
@@ -23,6 +23,7 @@ pub(crate) struct OwnProcess {
     /// Held by the model alone, so that they close when it ends.
     listeners: Vec<Weak<TcpListener>>,
     sampler: Mutex<ProcessSampler>,
+    around: MachineSampler,
 }
 
 impl OwnProcess {
@@ -41,17 +42,18 @@ impl OwnProcess {
             counters: counters.clone(),
             listeners: listeners.iter().map(Arc::downgrade).collect(),
             sampler: Mutex::new(ProcessSampler::own()),
+            around: MachineSampler::own(),
         }
     }
 }
 
 impl OwnProcess {
-    /// The longest of its listeners. `None`: it does not listen any more.
     /// Of one of several processes nobody asks it: whoever holds the port reads it once for all.
     fn machine_usage(&self) -> MachineUsage {
-        if self.options.shares_port { MachineUsage::default() } else { brink_host::usage::machine() }
+        if self.options.shares_port { MachineUsage::default() } else { self.around.sample() }
     }
 
+    /// The longest of its listeners. `None`: it does not listen any more.
     fn accept_queue(&self) -> Option<u64> {
         let listeners = self.listeners.iter().filter_map(Weak::upgrade);
         listeners.filter_map(|one| Some(socket::accept_queue(&*one).ok()?.waiting)).max()

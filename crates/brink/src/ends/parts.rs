@@ -19,7 +19,7 @@ impl Parts {
         for usage in self.last.drain(..) {
             self.gone_cpu_s += usage.cpu_s.unwrap_or(0.0);
         }
-        self.samplers = pids.iter().map(|&pid| (pid, ProcessSampler::of(pid))).collect();
+        self.samplers = pids.iter().map(|&pid| (pid, ProcessSampler::of(pid).without_switches())).collect();
     }
 
     /// Those that are there, one by one.
