@@ -22,7 +22,7 @@ root=$(dirname "$here")
 drills=(
     two_hosts:60 nofile_client_and_target:60 target_emfile:90 port_range:45 non_root:45
     dies_with_parent:60 signals:45 hidden_proc:45 foreign_echo:75 frame_abuse:60 open_stall:90 python_targets:360
-    background:90 nginx_redis:120 readme:300 validity:210 follow:150 report:420 python_claims:120 slopes:240
+    background:90 many_processes:240 nginx_redis:120 readme:300 validity:210 follow:150 report:420 python_claims:120 slopes:240
     claims:480 claims_survive:180 accuracy:150
     # The matrix of limits.
     limits_nofile:180 limits_ports:120 limits_target:240 limits_backlog:120 limits_threads:180 limits_memory:180

@@ -79,5 +79,43 @@ fn instant_of(monotonic_ns: u64) -> Option<Instant> {
 }
 
 #[cfg(test)]
-#[path = "parts/tests.rs"]
-mod tests;
+mod tests {
+    use super::*;
+    use crate::options::tests::options;
+
+    fn job(parts: u32, part: u32, connections: u64, engine: &str) -> Job {
+        Job { engine: engine.to_owned(), options: options(connections), part, parts, epoch_ns: 0 }
+    }
+
+    #[test]
+    fn a_job_that_makes_no_sense_is_refused_with_its_field() {
+        for (job, why) in [
+            (job(2, 2, 10, "mio"), "part: 2 of 2"),
+            (job(0, 0, 10, "mio"), "part: 0 of 0"),
+            (job(11, 0, 10, "mio"), "parts: 11 for 10 connections"),
+            (job(2, 0, 10, "threads"), "engine: `threads` runs in one process"),
+            (job(2, 0, 10, "none"), "engine: no engine `none`"),
+        ] {
+            assert_eq!(job.engine().unwrap_err().to_string(), why);
+        }
+        assert_eq!(job(2, 1, 10, "mio").engine().unwrap().name, "mio");
+    }
+
+    #[test]
+    fn a_part_has_no_more_workers_than_connections() {
+        let engine = find("mio").unwrap();
+        let several = |threads, connections| {
+            let options = LoadOptions { threads, ..options(connections) };
+            Job { options, ..job(4, 0, connections, "mio") }.workers_of_part(engine)
+        };
+        assert_eq!((several(2, 100), several(2, 7), several(3, 8)), (2, 1, 2));
+    }
+
+    #[test]
+    fn a_job_goes_through_a_line() {
+        let asked = job(3, 1, 100, "mio");
+        let line = serde_json::to_string(&asked).unwrap();
+        let read: Job = serde_json::from_str(&line).unwrap();
+        assert_eq!(format!("{asked:?}"), format!("{read:?}"));
+    }
+}

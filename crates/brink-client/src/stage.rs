@@ -17,6 +17,7 @@ use crate::board::{Board, Word};
 use crate::live::Shard;
 use crate::options::LoadOptions;
 use crate::pacing::nanoseconds;
+use crate::parts::monotonic_ns;
 use crate::samples::WorkerSamples;
 
 /// What the workers are to do now. Each order is done when the worker says so by [`Worker::arrive`].
@@ -75,6 +76,8 @@ const GONE: u64 = u64::MAX;
 /// What all workers of one run share, as far as they are in one process; the [`Board`] is all processes'.
 pub struct Stage {
     epoch: Instant,
+    /// What CLOCK_MONOTONIC showed then, in nanoseconds.
+    epoch_ns: u64,
     generation: AtomicU64,
     order: Mutex<(u64, Order)>,
     /// Of the workers from number `first` on.
@@ -118,6 +121,7 @@ impl Stage {
     fn beginning(epoch: Instant, board: Board, workers: Range<u32>, has_budget: bool) -> Self {
         Self {
             epoch,
+            epoch_ns: monotonic_ns().saturating_sub(nanoseconds(epoch.elapsed())),
             generation: AtomicU64::new(0),
             order: Mutex::new((0, Order::Wait)),
             first: workers.start,
@@ -144,7 +148,7 @@ impl Stage {
     /// Nanoseconds since the run began.
     #[must_use]
     pub fn now_ns(&self) -> u64 {
-        nanoseconds(self.epoch.elapsed())
+        monotonic_ns().saturating_sub(self.epoch_ns)
     }
 
     /// Gives an order to all workers. A worker that cannot be woken has lost its engine and is about to say so.
@@ -322,7 +326,9 @@ impl Stage {
 
     /// So many connections that counted as open are gone with the process that held them.
     pub(crate) fn count_gone(&self, connections: u64) {
-        self.board[Word::Live].fetch_sub(connections, Ordering::Relaxed);
+        // What it told last and what it counted last are not of one instant.
+        let gone = |live: u64| Some(live.saturating_sub(connections));
+        let _always = self.board[Word::Live].fetch_update(Ordering::Relaxed, Ordering::Relaxed, gone);
     }
 }
 

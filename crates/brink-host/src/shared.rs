@@ -43,7 +43,8 @@ impl SharedCounts {
     /// # Errors
     /// `InvalidInput` where it is no open descriptor, or holds fewer words; those of mmap(2).
     pub fn inherited(fd: RawFd, len: usize) -> io::Result<Self> {
-        let refused = |why: &str| io::Error::new(io::ErrorKind::InvalidInput, format!("descriptor {fd} {why}"));
+        let refused =
+            |why: &str| io::Error::new(io::ErrorKind::InvalidInput, format!("descriptor {fd} {why}"));
         // Standard streams belong to somebody else.
         if fd <= 2 {
             return Err(refused("is none that was inherited for this"));
@@ -66,7 +67,10 @@ impl SharedCounts {
     /// Those of `start`, and of fcntl(2).
     pub fn lend<T>(&self, start: impl FnOnce(RawFd) -> io::Result<T>) -> io::Result<T> {
         let Some(memory) = self.memory.as_ref().map(AsFd::as_fd) else {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "who has inherited counts does not lend them"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "who has inherited counts does not lend them",
+            ));
         };
         fcntl_setfd(memory, FdFlags::empty())?;
         let started = start(memory.as_raw_fd());
@@ -129,7 +133,10 @@ mod tests {
     fn a_child_inherits_it_only_where_it_is_lent() {
         let counts = SharedCounts::create(1).unwrap();
         let has = |fd: RawFd| {
-            Command::new("/bin/sh").args(["-c", &format!("true <&{fd}")]).stderr(std::process::Stdio::null()).status()
+            Command::new("/bin/sh")
+                .args(["-c", &format!("true <&{fd}")])
+                .stderr(std::process::Stdio::null())
+                .status()
         };
         let fd = counts.memory.as_ref().unwrap().as_raw_fd();
         assert!(counts.lend(has).unwrap().success());

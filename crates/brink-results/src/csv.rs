@@ -50,6 +50,7 @@ pub const COLUMNS: &[&str] = &[
     "background.requests.{intended,completed,failed,non_2xx,not_sent,backlog_peak,per_s,per_s_intended,per_s_ceiling,window_s}",
     "background.latency_ns.{p50,p90,p99,p999,p9999,max,mean,count,from}",
     "background.{failures,faults}",
+    "case.load.processes",
 ];
 
 /// What is told of each thing in a list of things.

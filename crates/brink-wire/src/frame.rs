@@ -132,8 +132,7 @@ impl Header {
             work_us: u32::from_le_bytes(field(bytes, 12)),
             sequence: u64::from_le_bytes(field(bytes, 16)),
             delay_ns: u64::from_le_bytes(field(bytes, 24)),
-            waited_ns: (bytes[OFFSET_FLAGS] & FLAG_WAITED != 0)
-                .then(|| u64::from_le_bytes(field(bytes, OFFSET_WAITED))),
+            waited_ns: waited_ns(bytes),
         };
         if header.payload_len as usize > PAYLOAD_LEN_MAX {
             return Err(FrameError::Oversize(header.payload_len));
@@ -147,11 +146,26 @@ impl Header {
         Ok(header)
     }
 
+    /// The header of the reply to this request, with what the target has filled in taken from `reply`: flags, and the
+    /// wait.
+    #[must_use]
+    pub fn encode_reply(&self, reply: &[u8; HEADER_LEN]) -> [u8; HEADER_LEN] {
+        let mut out = self.encode();
+        out[OFFSET_FLAGS] = reply[OFFSET_FLAGS];
+        out[OFFSET_WAITED..].copy_from_slice(&reply[OFFSET_WAITED..]);
+        out
+    }
+
     /// Bytes of header and payload together.
     #[must_use]
     pub fn frame_len(&self) -> usize {
         HEADER_LEN + self.payload_len as usize
     }
+}
+
+/// The wait that a reply's header tells of, in nanoseconds; `None` from a plain echo server.
+pub(crate) fn waited_ns(head: &[u8; HEADER_LEN]) -> Option<u64> {
+    (head[OFFSET_FLAGS] & FLAG_WAITED != 0).then(|| u64::from_le_bytes(field(head, OFFSET_WAITED)))
 }
 
 /// What the first bytes of a stream hold.

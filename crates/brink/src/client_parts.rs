@@ -25,7 +25,8 @@ pub struct Crew {
 /// When there is no memory for what they share, or one cannot be started: then the others end, too.
 pub fn start(processes: u32) -> io::Result<Crew> {
     let board = Board::shared()?;
-    let started = board.lend(|fd| (0..processes).map(|_| Started::new(fd)).collect::<io::Result<Vec<_>>>())?;
+    let started =
+        board.lend(|fd| (0..processes).map(|_| Started::new(fd)).collect::<io::Result<Vec<_>>>())?;
     let pids = started.iter().map(|part| part.0.id()).collect();
     let parts = started.into_iter().map(Started::part).collect::<io::Result<_>>()?;
     Ok(Crew { board, parts, pids })
@@ -54,7 +55,11 @@ impl Started {
         let (Some(input), Some(output)) = (self.0.stdin.take(), self.0.stdout.take()) else {
             return Err(io::Error::other("a process of the client has no pipes"));
         };
-        Ok(Part { input: Box::new(input), output: Box::new(BufReader::new(output)), ended: Box::new(move || self.end()) })
+        Ok(Part {
+            input: Box::new(input),
+            output: Box::new(BufReader::new(output)),
+            ended: Box::new(move || self.end()),
+        })
     }
 
     /// Waits for it: its output has ended, so it is about to.

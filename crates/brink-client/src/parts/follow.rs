@@ -128,7 +128,8 @@ impl Telling<'_> {
                 if has_arrived || counts != last || failures_in_all != failed {
                     let told = self.told(counts, &mut gauge, failures_in_all != failed);
                     (last, failed) = (counts, failures_in_all);
-                    let line = if has_arrived { FromPart::Arrived(number, told) } else { FromPart::Goes(told) };
+                    let line =
+                        if has_arrived { FromPart::Arrived(number, told) } else { FromPart::Goes(told) };
                     say(output, &line)?;
                     arrived = if has_arrived { number } else { arrived };
                 }

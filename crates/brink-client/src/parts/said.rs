@@ -59,7 +59,17 @@ pub(super) struct SaidFailure {
 
 /// Phases by name. Every engine counts failures in these.
 const PHASES: &[&str] = &[
-    "socket", "bind", "connect", "register", "verify", "request", "final_verify", "idle", "poll", "spawn", "run",
+    "socket",
+    "bind",
+    "connect",
+    "register",
+    "verify",
+    "request",
+    "final_verify",
+    "idle",
+    "poll",
+    "spawn",
+    "run",
 ];
 
 impl SaidFailure {
@@ -118,12 +128,7 @@ fn counts(samples: &mut WorkerSamples) -> [&mut u64; COUNTS] {
 }
 
 fn histograms(samples: &mut WorkerSamples) -> [&mut Histogram<u64>; HISTOGRAMS] {
-    [
-        &mut samples.connect_latency,
-        &mut samples.latency,
-        &mut samples.delay_error,
-        &mut samples.schedule_lag,
-    ]
+    [&mut samples.connect_latency, &mut samples.latency, &mut samples.delay_error, &mut samples.schedule_lag]
 }
 
 impl Measured {
@@ -158,4 +163,36 @@ impl Measured {
 
 fn broken(error: &dyn std::fmt::Debug) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("histogram: {error:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_come_back_as_they_were_sent() {
+        let mut samples = WorkerSamples::new().unwrap();
+        for (n, count) in (1..).zip(counts(&mut samples)) {
+            *count = n;
+        }
+        for (n, histogram) in (1..).zip(histograms(&mut samples)) {
+            histogram.saturating_record_n(1_000 * n, n);
+        }
+        let after = Duration::from_millis(5);
+        for phase in PHASES {
+            samples.failure(phase, "EMFILE", 7, after);
+        }
+        let line = serde_json::to_string(&Measured::of(samples.clone()).unwrap()).unwrap();
+        let mut read = serde_json::from_str::<Measured>(&line).unwrap().samples().unwrap();
+        assert_eq!(counts(&mut read).map(|count| *count), counts(&mut samples).map(|count| *count));
+        assert_eq!(histograms(&mut read).map(|h| h.clone()), histograms(&mut samples).map(|h| h.clone()));
+        assert_eq!(read.failures, samples.failures);
+    }
+
+    #[test]
+    fn what_is_no_histogram_is_an_error() {
+        let mut said = Measured::of(WorkerSamples::new().unwrap()).unwrap();
+        said.histograms[1] = vec![1, 2, 3];
+        assert!(said.samples().is_err());
+    }
 }

@@ -7,6 +7,7 @@ mod edge;
 mod engines;
 mod load;
 mod misbehaviour;
+mod parts;
 mod probe;
 mod servers;
 mod sharing;

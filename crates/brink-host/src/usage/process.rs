@@ -77,7 +77,15 @@ impl ProcessSampler {
         let own = std::process::id();
         let pid = tree.pid().unwrap_or(own);
         let (fd_directory, tree) = (tree.process_path("fd"), tree.clone());
-        Self { pid, own: pid == own, tree, fd_directory, status: None, buffer: Vec::new(), without_switches: false }
+        Self {
+            pid,
+            own: pid == own,
+            tree,
+            fd_directory,
+            status: None,
+            buffer: Vec::new(),
+            without_switches: false,
+        }
     }
 
     fn new(tree: ProcTree, pid: u32, own: bool) -> Self {

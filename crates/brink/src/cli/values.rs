@@ -163,9 +163,9 @@ impl fmt::Display for Processes {
 pub fn processes_or_auto(text: &str) -> Result<Processes, String> {
     match text.trim() {
         "auto" => Ok(Processes::Auto),
-        number => processes(number)
-            .map(Processes::Number)
-            .map_err(|error| if number.starts_with(|c: char| c.is_ascii_digit()) { error } else { format!("{error}; or auto") }),
+        number => processes(number).map(Processes::Number).map_err(|error| {
+            if number.starts_with(|c: char| c.is_ascii_digit()) { error } else { format!("{error}; or auto") }
+        }),
     }
 }
 

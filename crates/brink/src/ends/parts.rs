@@ -25,7 +25,8 @@ impl Parts {
     /// Those that are there, one by one.
     pub fn look(&mut self) -> Vec<ProcessUsage> {
         let (gone_cpu_s, last) = (&mut self.gone_cpu_s, &mut self.last);
-        let samples = self.samplers.iter_mut().map(|(pid, sampler)| ProcessUsage { pid: *pid, ..sampler.sample() });
+        let samples =
+            self.samplers.iter_mut().map(|(pid, sampler)| ProcessUsage { pid: *pid, ..sampler.sample() });
         let there: Vec<_> = samples.filter(|usage| usage.threads.is_some()).collect();
         for before in last.iter().filter(|before| there.iter().all(|now| now.pid != before.pid)) {
             *gone_cpu_s += before.cpu_s.unwrap_or(0.0);

@@ -13,7 +13,9 @@ use super::{
     Asked, ENGINE_DEFAULT, MODEL_DEFAULT, Machine, command_label, is_loopback, is_loopback_v4, ns, started,
     worker_threads,
 };
-use crate::cli::{CeilingArgs, ClientArgs, CloseName, LoadArgs, Processes, SpeakArgs, WhereArgs, WorkloadName};
+use crate::cli::{
+    CeilingArgs, ClientArgs, CloseName, LoadArgs, Processes, SpeakArgs, WhereArgs, WorkloadName,
+};
 use crate::exit::Failure;
 use crate::location::Location;
 use crate::sweep_file::BackgroundTable;

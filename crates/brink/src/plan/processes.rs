@@ -115,5 +115,9 @@ fn carried_by_processes(case: &Case, end: End, machine: &Machine) -> Option<u64>
     let forecast = preflight::check(case, &around);
     let is_of_process = |name: &str| limits::find(name).is_some_and(|row| row.scope == Scope::Process);
     let short = forecast.all.iter().filter(|one| one.end == end && one.prediction.short);
-    short.map(|one| &one.prediction).filter(|one| is_of_process(one.limit)).map(|one| one.connections_max).min()
+    short
+        .map(|one| &one.prediction)
+        .filter(|one| is_of_process(one.limit))
+        .map(|one| one.connections_max)
+        .min()
 }

@@ -21,7 +21,7 @@ const MEMORY_BACK: u64 = 200;
 /// Seconds between two looks at it while all goes well.
 const WAITED_EVERY_S: f64 = 2.0;
 /// How many times as long as it took the tables of sockets are not read again.
-const TABLES_REST: f64 = 20.0;
+const TABLES_REST: f64 = 100.0;
 /// Of the time that passed, the share from which standing in line for a CPU says something.
 const WAITED_SHARE_MIN: f64 = 0.5;
 
@@ -268,14 +268,15 @@ impl Witness {
     /// The accept queue as the tables of sockets have it, for a target that does not say, or does not answer in trouble.
     ///
     /// Where no IPv6 socket listens the kernel looks through all sockets there are to find that out
-    /// (net/ipv4/tcp_ipv4.c, established_get_first), which a million of them make long: it may take a twentieth of the
+    /// (net/ipv4/tcp_ipv4.c, established_get_first), which a million of them make long: it may take a hundredth of the
     /// time.
     fn accept_queue_here(&mut self, look: &Look) -> Option<u64> {
         let pid = self.pid.filter(|_| look.accept_queue.is_none() && look.client.t_s >= self.tables_due_s)?;
         let began = Instant::now();
         let here = connections::accept_queue(pid, self.address);
-        self.was_deserted |=
-            here.is_none() && self.is_in_trouble && connections::is_listening(pid, self.address) == Some(false);
+        self.was_deserted |= here.is_none()
+            && self.is_in_trouble
+            && connections::is_listening(pid, self.address) == Some(false);
         self.tables_due_s = look.client.t_s + TABLES_REST * began.elapsed().as_secs_f64();
         here
     }

@@ -88,7 +88,8 @@ impl Crew {
     pub fn ask(&self) -> (Vec<ProcessUsage>, Counters) {
         let ended = self.watch.lock().ended.clone();
         let (mut processes, mut living, mut gone) = (Vec::new(), Vec::new(), Vec::new());
-        let asked = self.workers.iter().zip(&ended).map(|(worker, ended)| (*ended == Ended::Not).then_some(worker));
+        let asked =
+            self.workers.iter().zip(&ended).map(|(worker, ended)| (*ended == Ended::Not).then_some(worker));
         for (worker, usage) in self.workers.iter().zip(ask_all(asked)) {
             match usage {
                 Some((usage, counters)) => {

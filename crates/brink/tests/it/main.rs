@@ -16,6 +16,7 @@ mod examples;
 mod follow;
 mod for_machines;
 mod limits;
+mod parts;
 mod processes;
 mod program;
 mod readme;

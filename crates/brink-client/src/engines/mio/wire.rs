@@ -2,9 +2,12 @@
 //!
 //! Must not decide what follows a reply or a loss, and must not read a clock.
 
-use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, Write};
+use std::net::TcpStream;
 
 use brink_wire::frame::HEADER_LEN;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use super::connection::Connection;
 use crate::options::LoadOptions;
@@ -75,12 +78,12 @@ impl Wire {
         while (connection.written as usize) < len {
             let written = connection.written as usize;
             let result = if body.is_empty() {
-                socket.write(&head[written..])
+                write(socket, &head[written..])
             } else if written == 0 && len <= COMPOSE_BYTES {
                 self.compose_buffer.clear();
                 self.compose_buffer.extend_from_slice(head);
                 self.compose_buffer.extend_from_slice(body);
-                socket.write(&self.compose_buffer)
+                write(socket, &self.compose_buffer)
             } else {
                 let begin = IoSlice::new(&head[written.min(head.len())..]);
                 let rest = IoSlice::new(&body[written.saturating_sub(head.len())..]);
@@ -102,14 +105,14 @@ impl Wire {
     pub(super) fn receive(&mut self, connection: &mut Connection, id: u64, closed: bool) -> Received {
         let mut received = Received::default();
         loop {
-            let Some(mut socket) = connection.socket.as_ref() else { return received };
-            let len = match socket.read(&mut self.read_buffer) {
-                Ok(0) => return self.ended(connection, id, received),
-                Ok(len) => len,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return received,
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            let Some(socket) = connection.socket.as_ref() else { return received };
+            let len = match recv(socket, &mut self.read_buffer[..], RecvFlags::empty()) {
+                Ok((0, _)) => return self.ended(connection, id, received),
+                Ok((len, _)) => len,
+                Err(Errno::AGAIN) => return received,
+                Err(Errno::INTR) => continue,
                 Err(error) => {
-                    received.lost = Some(brink_host::errno::name(&error));
+                    received.lost = Some(brink_host::errno::name(&error.into()));
                     return received;
                 }
             };
@@ -163,6 +166,12 @@ impl Wire {
         };
         Received { replied, lost: lost.map(str::to_owned) }
     }
+}
+
+/// write(2) by itself: the C library's is a cancellation point (pthreads(7)), which takes more of a short message than
+/// composing it does.
+fn write(socket: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    Ok(send(socket, bytes, SendFlags::NOSIGNAL)?)
 }
 
 /// The request that a connection has under way. The identity's low 32 bits go above its count of requests.

@@ -64,7 +64,10 @@ pub fn case(args: &LimitsArgs, machine: &Machine, seen: &Seen) -> Result<Option<
         flags.extend(of_model(args));
     }
     let mut case = plan::load(&as_load(flags)?, machine).map_err(|failure| Failure {
-        line: failure.line.replace("--processes", "--client-processes").replace("--target-processes", "--processes"),
+        line: failure
+            .line
+            .replace("--processes", "--client-processes")
+            .replace("--target-processes", "--processes"),
         ..failure
     })?;
     if let Some(info) = runs.and_then(|target| target.info.as_ref()) {
