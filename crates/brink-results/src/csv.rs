@@ -51,6 +51,7 @@ pub const COLUMNS: &[&str] = &[
     "background.latency_ns.{p50,p90,p99,p999,p9999,max,mean,count,from}",
     "background.{failures,faults}",
     "case.load.processes",
+    "predicted_memory.{client_user_bytes,target_user_bytes,kernel_bytes,available_bytes,estimated_from}",
 ];
 
 /// What is told of each thing in a list of things.

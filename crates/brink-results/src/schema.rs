@@ -97,6 +97,10 @@ pub struct CaseResult {
     pub failure_point: Option<FailurePoint>,
     /// What arithmetic over the limits said right before the first connection; null where no limit is known to bound it.
     pub predicted: Option<Predicted>,
+    /// What the connections were expected to take of memory, to be held against `memory_per_connection`; none where
+    /// that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predicted_memory: Option<PredictedMemory>,
     /// Whether preflight refused it: a limit is in the way, and nothing was opened.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub refused: bool,
@@ -550,6 +554,22 @@ pub enum Confidence {
     Likely,
     /// No limit can be named honestly.
     Unknown,
+}
+
+/// What the connections asked for take of memory, as it was reckoned before the first of them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct PredictedMemory {
+    /// User memory of the client, in bytes.
+    pub client_user_bytes: u64,
+    /// User memory of the target, in bytes; null for a stranger.
+    pub target_user_bytes: Option<u64>,
+    /// Kernel memory of the client's machine, in bytes: of both ends where they share it.
+    pub kernel_bytes: u64,
+    /// What was available on the client's machine right before, in bytes.
+    pub available_bytes: Option<u64>,
+    /// Where the bytes of a connection come from.
+    pub estimated_from: String,
 }
 
 /// What arithmetic says ends this case first.

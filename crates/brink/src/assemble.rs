@@ -6,7 +6,8 @@ use brink_client::Outcome;
 use brink_results::case::{Case, Workload};
 use brink_results::schema::{
     Background, CaseResult, Connections, End, EndFacts, Facts, Failure, FailurePoint, LatencyFrom,
-    MemoryPerConnection, Plateau, Predicted, RESULT_SCHEMA, Requests, Usage, Validity, Verdict,
+    MemoryPerConnection, Plateau, Predicted, PredictedMemory, RESULT_SCHEMA, Requests, Usage, Validity,
+    Verdict,
 };
 use brink_results::{hdr, memory, verdict};
 use brink_wire::control::Counters;
@@ -25,6 +26,8 @@ pub struct Context {
     pub target: Option<EndFacts>,
     /// What arithmetic said beforehand.
     pub predicted: Option<Predicted>,
+    /// And what the connections take of memory.
+    pub predicted_memory: Option<PredictedMemory>,
     /// Whether the target fills in how long it waited. One that only echoes does not wait at all.
     pub target_waits: bool,
 }
@@ -108,6 +111,7 @@ impl Context {
             failures: Vec::new(),
             failure_point: None,
             predicted: self.predicted,
+            predicted_memory: self.predicted_memory,
             refused: false,
             interrupted: false,
             ceiling: None,

@@ -231,6 +231,9 @@ pub fn write_report(out: &Path) -> Result<(), Failure> {
 /// Which target a case has.
 pub fn target_in_words(target: &TargetCase) -> String {
     match &target.origin {
+        Origin::Started if target.processes > 1 => {
+            format!("a `{}` target of its own in {} processes", target.model, target.processes)
+        }
         Origin::Started => format!("a `{}` target of its own", target.model),
         Origin::Address { address, .. } => address.clone(),
         Origin::Command { command, .. } => format!("`{command}`"),

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use brink_host::connections::PairUse;
 use brink_host::limits::{self, LimitReading, OwnBounds, Prediction};
 use brink_results::case::{Case, LoadCase, Origin, TargetCase};
-use brink_results::schema::{End, Predicted};
+use brink_results::schema::{End, Predicted, PredictedMemory};
 use brink_wire::control::Info;
 use brink_wire::value::format_count;
 
@@ -131,6 +131,8 @@ pub struct Unknown {
 pub struct Forecast {
     /// The limit that would end it first, if any is known.
     pub predicted: Option<Predicted>,
+    /// What the connections take of memory, where that is known.
+    pub memory: Option<PredictedMemory>,
     /// One line, where that limit is short of what the case asks for.
     pub short: Option<String>,
     /// Every limit that bounds the connections, the tightest first.
@@ -179,6 +181,7 @@ pub fn check(case: &Case, around: &Surroundings<'_>) -> Forecast {
     let first = all.first();
     Forecast {
         predicted: first.map(predicted),
+        memory: memory::predicted(case, around),
         short: all.iter().find(|one| one.prediction.short).map(|one| line(one, case.load.connections)),
         fixes,
         all,

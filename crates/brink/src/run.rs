@@ -247,6 +247,7 @@ impl Prepared {
         };
         let forecast = preflight::check(&self.context.case, &around);
         self.context.predicted.clone_from(&forecast.predicted);
+        self.context.predicted_memory.clone_from(&forecast.memory);
         self.forecast = forecast;
     }
 
@@ -326,6 +327,7 @@ pub fn context(case: &Case) -> Context {
         },
         target: None,
         predicted: None,
+        predicted_memory: None,
         target_waits: true,
     }
 }

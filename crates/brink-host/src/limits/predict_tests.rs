@@ -7,6 +7,7 @@ pub(in crate::limits) fn thorough() -> Need {
     Need {
         connections: 10_000,
         processes: 3,
+        is_hashed: false,
         fds_at_start: 12,
         fds_open: 2,
         fds_per_connection: 1,
@@ -62,6 +63,10 @@ fn descriptors_carry_what_is_left_after_the_start() {
     let got = predict(&readings, End::Target, &sockets(1013));
     assert!(got[0].short && got[0].needed == 1025);
     assert!(got[0].fix.as_ref().unwrap().contains("1025"));
+    let hashed = Need { processes: 4, is_hashed: true, ..sockets(10_000) };
+    // 2,500 on average, 50 to a standard deviation, 1.67 of which the fullest of four is above it, and one more.
+    assert_eq!(hashed.connections_per_process(), 2_634);
+    assert_eq!(Need { processes: 1, ..hashed }.connections_per_process(), 10_000);
     let four = Need { processes: 4, ..sockets(10_000) };
     assert_eq!(predict(&readings, End::Client, &four)[0].connections_max, 4 * 1012);
 }

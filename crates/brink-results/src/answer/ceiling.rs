@@ -5,7 +5,7 @@
 
 use brink_wire::value::{format_bytes, format_count};
 
-use super::single::{end_memory, entry};
+use super::single::{end_memory, entry, predicted_memory};
 use crate::answer::failures::{self, confidence_name, end_name};
 use crate::answer::grid::Grid;
 use crate::answer::naming::Names;
@@ -32,6 +32,7 @@ pub fn answer_ceiling(result: &CaseResult) -> String {
     let counted = memory.target.kernel_bytes.is_some()
         && memory.target.kernel_scope == Some(KernelScope::MachineBothEnds);
     lines.extend(entry("client/conn", &end_memory(&memory.client, counted)));
+    lines.extend(predicted_memory(result).iter().flat_map(|text| entry("memory", text)));
     lines.join("\n") + "\n"
 }
 

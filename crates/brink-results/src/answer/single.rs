@@ -59,6 +59,9 @@ pub fn answer_one(result: &CaseResult) -> String {
     let counted = memory.target.kernel_bytes.is_some()
         && memory.target.kernel_scope == Some(KernelScope::MachineBothEnds);
     say("client/conn", &end_memory(&memory.client, counted));
+    if let Some(text) = predicted_memory(result) {
+        say("memory", &text);
+    }
     if let Some(workers) = workers::summary(result) {
         say("workers", &workers);
     }
@@ -195,4 +198,32 @@ fn kernel(memory: &EndMemory) -> Option<String> {
         .collect();
     let within = if within.is_empty() { String::new() } else { format!("{}; ", within.join(", ")) };
     Some(format!("kernel {} ({within}{scope})", slope(&bytes)))
+}
+/// What was expected of memory beside what was measured, where connections take enough of it to be told.
+pub(super) fn predicted_memory(result: &CaseResult) -> Option<String> {
+    /// Below this other programs move as much.
+    const TOLD_BYTES: u64 = 64 << 20;
+    let predicted = result.predicted_memory.as_ref()?;
+    let user = predicted.client_user_bytes + predicted.target_user_bytes.unwrap_or(0);
+    if predicted.kernel_bytes < TOLD_BYTES {
+        return None;
+    }
+    let memory = &result.memory_per_connection;
+    let open = result.connections.peak_live as f64;
+    // What was measured is of as many as were open; what was expected, of as many as were asked for.
+    let share = open / result.connections.requested.max(1) as f64;
+    let bytes = |bytes: f64| format_bytes(bytes.max(0.0));
+    let slope = |end: &EndMemory| end.user_bytes.as_ref().map(|slope| slope.slope * open);
+    let kernel = memory.client.kernel_bytes.as_ref().map(|slope| slope.slope * open);
+    let measured = |value: Option<f64>| value.map_or_else(|| "not known".to_owned(), bytes);
+    Some(format!(
+        "kernel {} predicted, {} measured; user {} predicted, {} measured{}",
+        bytes(predicted.kernel_bytes as f64 * share),
+        measured(kernel),
+        bytes(user as f64 * share),
+        measured(slope(&memory.client).zip(slope(&memory.target)).map(|(client, target)| client + target)),
+        predicted
+            .available_bytes
+            .map_or_else(String::new, |free| format!("; {} were available", bytes(free as f64)))
+    ))
 }

@@ -189,6 +189,7 @@ pub fn result(model: Model, connections: u64) -> CaseResult {
         failures: Vec::new(),
         failure_point: None,
         predicted: None,
+        predicted_memory: None,
         refused: false,
         interrupted: false,
         ceiling: None,

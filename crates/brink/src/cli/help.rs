@@ -123,6 +123,7 @@ const ONLY_IN_LONG_HELP: &[(&[&str], &[&str])] = &[
             "target_threads",
             "target_processes",
             "target_cpus",
+            "processes",
             "warmup",
             "threads",
             "arrivals",

@@ -133,8 +133,12 @@ fn totals(case: &Case) -> String {
     let load = &case.load;
     let to = command::target_in_words(&case.target);
     let threads = if load.threads == 1 { "1 thread".to_owned() } else { format!("{} threads", load.threads) };
+    let each = match load.processes {
+        1 => String::new(),
+        processes => format!(" in each of {processes} processes"),
+    };
     format!(
-        "{} connections in all to {to}, {}, engine {} with {threads}",
+        "{} connections in all to {to}, {}, engine {} with {threads}{each}",
         format_count(load.connections),
         command::in_words(load),
         load.engine,

@@ -1,13 +1,12 @@
 //! In how many processes each end runs: as asked, or as many as the limits of a process make necessary. Pure.
 
-use brink_host::limits::{self, Scope};
 use brink_results::case::{Case, LoadCase, Origin, TargetCase};
 use brink_results::schema::End;
 
 use super::{MANY, Machine, SAMPLES_PER_S_OF_MANY};
 use crate::cli::Processes;
 use crate::exit::Failure;
-use crate::preflight::{self, Surroundings};
+use crate::preflight::{self, Reckoned, Surroundings};
 
 /// Most processes of an end, as the flag allows.
 const PROCESSES_MAX: u64 = 1024;
@@ -109,15 +108,94 @@ fn fewest(case: &Case, end: End, machine: &Machine) -> u32 {
     }
 }
 
-/// Connections that the tightest limit of a process lets an end have, where that is short of what is asked.
+/// Connections that the tightest limit lets an end have which is short of what is asked, and would carry more with more
+/// processes. Others, as ports, carry the same however many there are.
 fn carried_by_processes(case: &Case, end: End, machine: &Machine) -> Option<u64> {
-    let around = Surroundings::before(case, &machine.limits, machine.cpus_allowed.len() as u32);
-    let forecast = preflight::check(case, &around);
-    let is_of_process = |name: &str| limits::find(name).is_some_and(|row| row.scope == Scope::Process);
-    let short = forecast.all.iter().filter(|one| one.end == end && one.prediction.short);
-    short
-        .map(|one| &one.prediction)
-        .filter(|one| is_of_process(one.limit))
-        .map(|one| one.connections_max)
-        .min()
+    let carried = |case: &Case| -> Vec<(&'static str, u64, bool)> {
+        let around = Surroundings::before(case, &machine.limits, machine.cpus_allowed.len() as u32);
+        let of_end = preflight::check(case, &around).all.into_iter().filter(|one| one.end == end);
+        of_end.map(|Reckoned { prediction: p, .. }| (p.limit, p.connections_max, p.short)).collect()
+    };
+    let mut twice = case.clone();
+    *of_end(&mut twice, end) *= 2;
+    let with_twice = carried(&twice);
+    let grows = |limit: &str, now: u64| {
+        with_twice.iter().find(|(other, ..)| *other == limit).is_none_or(|(_, then, _)| *then > now)
+    };
+    let short = carried(case).into_iter().filter(|(limit, now, short)| *short && grows(limit, *now));
+    short.map(|(_, now, _)| now).min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan;
+    use crate::sweep_file;
+    use brink_wire::control::LimitReading;
+
+    fn reading(name: &str, value: u64) -> LimitReading {
+        let (source, note) = ("a test".to_owned(), None);
+        LimitReading {
+            name: name.to_owned(),
+            value: Some(value),
+            hard: Some(value),
+            used: None,
+            source,
+            note,
+        }
+    }
+
+    fn case(target: &str, load: &str, limits: Vec<LimitReading>) -> Case {
+        let text = format!("name = \"x\"\n[[target]]\n{target}\n[load]\n{load}\nworkload = \"hold\"");
+        let machine = Machine { cpus_allowed: vec![0, 1], ports: Some(28_232), limits };
+        plan::sweep(&sweep_file::parse(&text).unwrap(), &machine).unwrap().remove(0)
+    }
+
+    const AUTO: &str = "processes = \"auto\"";
+
+    #[test]
+    fn as_many_as_the_limit_of_descriptors_needs_and_no_more() {
+        let of = |connections: u64, nofile: u64| {
+            let load = format!("{AUTO}\nconnections = {connections}");
+            let case =
+                case(&format!("model = \"mio\"\n{AUTO}"), &load, vec![reading("rlimit.nofile", nofile)]);
+            (case.load.processes, case.target.processes)
+        };
+        assert_eq!(of(1_000, 20_000), (1, 1));
+        assert_eq!(of(1_000_000, 20_000), (51, 52));
+        assert_eq!(of(100, 1_000_000), (1, 1));
+        let (client, target) = of(50_000, 1_024);
+        assert!((50..=52).contains(&client) && (55..=60).contains(&target), "{client} {target}");
+        // Where not even one connection fits into a process more of them do not help.
+        assert_eq!(of(10, 5), (1, 1));
+    }
+
+    #[test]
+    fn a_limit_that_more_processes_do_not_lift_makes_none() {
+        let ports = vec![reading("net.ipv4.ip_local_port_range", 1_000), reading("rlimit.nofile", 100_000)];
+        let load = format!("{AUTO}\nconnections = 5000\nsource_ip = [\"127.0.0.1\"]");
+        let case = case("model = \"mio\"", &load, ports);
+        assert_eq!(case.load.processes, 1);
+    }
+
+    #[test]
+    fn threads_are_shared_out_by_mappings() {
+        let limits = vec![reading("rlimit.nofile", 100_000), reading("vm.max_map_count", 65_530)];
+        let load = format!("{AUTO}\nconnections = 40000");
+        let case = case(&format!("model = \"threads\"\n{AUTO}"), &load, limits);
+        assert!((3..=4).contains(&case.target.processes), "{}", case.target.processes);
+        assert_eq!((case.load.processes, case.load.connect_window), (1, plan::CONNECT_WINDOW));
+    }
+
+    #[test]
+    fn threads_that_were_typed_stay_and_others_share_the_cpus() {
+        let load = |threads: &str| format!("{AUTO}\nconnections = 100000\n{threads}");
+        let limits = || vec![reading("rlimit.nofile", 20_000)];
+        let target = format!("model = \"mio\"\n{AUTO}\nthreads = 2");
+        let typed = case(&target, &load("threads = 2"), limits());
+        assert_eq!((typed.load.threads, typed.target.threads), (2, 2));
+        let shared = case(&format!("model = \"mio\"\n{AUTO}"), &load(""), limits());
+        assert_eq!((shared.load.threads, shared.target.threads), (1, 1));
+        assert!(shared.load.connect_window > plan::CONNECT_WINDOW, "each process listens by itself");
+    }
 }

@@ -4,7 +4,9 @@
 use std::fmt;
 
 use brink_results::case::Case;
-use brink_results::schema::{CaseResult, EndMemory, KernelScope};
+use brink_results::schema::{CaseResult, EndMemory, KernelScope, PredictedMemory};
+
+use super::Surroundings;
 
 /// Kernel memory of one idle TCP socket with its file, in bytes, rounded up: the slopes of results/2026-11-21-models
 /// are 8.4 to 10.3 KB for both ends together.
@@ -154,6 +156,25 @@ pub fn basis(case: &Case, slopes: Option<&Slopes>) -> Basis {
         Some(slopes) if slopes.has_target(case) && slopes.has_client(case) => Basis::Measured,
         _ => Basis::Defaults,
     }
+}
+
+/// What all connections of a case take.
+pub fn predicted(case: &Case, around: &Surroundings<'_>) -> Option<PredictedMemory> {
+    let (client, target) = (of_client(case, around.slopes), of_target(case, around.slopes));
+    let all = |bytes: u64| bytes.saturating_mul(case.load.connections);
+    let beside = match around.shares_machine {
+        Some(true) => target.kernel_bytes?,
+        Some(false) | None => 0,
+    };
+    let available = around.client.readings.iter().find(|reading| reading.name == "memory.available");
+    Some(PredictedMemory {
+        client_user_bytes: all(client.user_bytes?),
+        target_user_bytes: target.user_bytes.map(all),
+        kernel_bytes: all(client.kernel_bytes?.saturating_add(beside)),
+        available_bytes: available
+            .and_then(|reading| Some(reading.value?.saturating_sub(reading.used.unwrap_or(0)))),
+        estimated_from: basis(case, around.slopes).to_string(),
+    })
 }
 
 fn per_connection(

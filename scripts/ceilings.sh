@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# How many connections each kind of server holds on this machine and what ends it, one after the other: brink's models in
+# as many processes as the limits of one make necessary, Python's servers as they are. Each climbs until something gives
+# way, climbs again to find the edge, holds there with a heartbeat, and comes down; it stops above a floor of free memory.
+# All load is on loopback. It takes a quarter of an hour, and most of the machine's memory.
+#
+# usage: scripts/ceilings.sh DIR [NAME...]     mio tokio threads py-asyncio py-threading
+set -euo pipefail
+cd "$(dirname "$0")/.."
+dir=${1:?"usage: scripts/ceilings.sh DIR [NAME...]"}
+shift
+brink=${BRINK:-target/release/brink}
+names=("$@")
+if ((${#names[@]} == 0)); then names=(mio tokio threads py-asyncio py-threading); fi
+many=(--processes auto --target-processes auto)
+for name in "${names[@]}"; do
+    case $name in
+        mio) flags=(--model mio "${many[@]}") ;;
+        tokio) flags=(--model tokio "${many[@]}" --stop-at 500k) ;;
+        # Small stacks, so that what ends it is a count and not memory.
+        threads) flags=(--model threads --stack-size 64KiB "${many[@]}" --stop-at 60k) ;;
+        py-asyncio) flags=(--command 'python3 scripts/targets/py_asyncio.py --port {port}') ;;
+        # Beyond that closing them wakes so many threads that fight for one lock that it takes minutes.
+        py-threading) flags=(--command 'python3 scripts/targets/py_threading.py --port {port}' --stop-at 8k) ;;
+        *) echo "ceilings.sh: no server \`$name\`; there are: mio tokio threads py-asyncio py-threading" >&2 && exit 2 ;;
+    esac
+    echo "== $name"
+    "$brink" ceiling "${flags[@]}" -o "$dir/$name" -q || echo "$name: exit $?" >&2
+done
