@@ -64,7 +64,15 @@ pub struct Cursor {
     share: u64,
     visits: u64,
     rounds: Option<u64>,
+    /// Visits that come due together.
+    group: u64,
 }
+
+/// Heartbeats of one worker that come due together, at most; and the connections of a worker for each of them: with a few
+/// connections they are spread evenly, with many in a thousand small groups. A heartbeat that comes alone wakes both ends
+/// for itself, which is most of what it costs.
+const GROUP_MAX: u64 = 16;
+const CONNECTIONS_PER_GROUPED: u64 = 1_024;
 
 impl Cursor {
     /// When the next visit is due; `None` when there is none.
@@ -74,6 +82,7 @@ impl Cursor {
             return None;
         }
         let (round, k) = (self.visits / self.share, self.visits % self.share);
+        let k = k - k % self.group;
         if self.rounds.is_some_and(|rounds| round >= rounds) {
             return None;
         }
@@ -213,6 +222,12 @@ impl Pace {
             share: share(options.connections, index, workers),
             visits: 0,
             rounds,
+            group: match rounds {
+                Some(_) => 1,
+                None => {
+                    (share(options.connections, index, workers) / CONNECTIONS_PER_GROUPED).clamp(1, GROUP_MAX)
+                }
+            },
         };
         match options.workload {
             Workload::Hold { heartbeat } => Self {
@@ -270,6 +285,26 @@ pub fn nanoseconds(duration: Duration) -> u64 {
 mod tests {
     use super::*;
     use crate::options::tests::options;
+
+    #[test]
+    fn heartbeats_of_many_connections_come_in_small_groups_and_all_within_the_period() {
+        for (connections, workers, group) in [(100, 1, 1), (2_047, 1, 1), (4_096, 2, 2), (1_000_000, 51, 16)]
+        {
+            let workload = Workload::Hold { heartbeat: Some(Duration::from_secs(40)) };
+            let options = LoadOptions { workload, ..options(connections) };
+            let share = share(connections, 0, workers);
+            let mut cursor = Pace::new(&options, 0, workers, 5).cursor.unwrap();
+            let mut due = Vec::new();
+            for k in 0..share {
+                due.push(cursor.due_ns().unwrap());
+                assert_eq!(cursor.take() as u64, k);
+            }
+            assert!(due.is_sorted() && due[0] == 5 && *due.last().unwrap() < 40_000_000_005);
+            assert_eq!(cursor.due_ns(), Some(40_000_000_005), "the next round begins a period later");
+            due.dedup();
+            assert_eq!(due.len() as u64, share.div_ceil(group), "{connections} in {workers}");
+        }
+    }
 
     #[test]
     fn workers_together_make_the_rate() {

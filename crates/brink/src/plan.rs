@@ -39,7 +39,7 @@ pub const CONNECT_WINDOW: u32 = 128;
 /// Samples of both ends per second.
 pub const SAMPLES_PER_S: f64 = 5.0;
 /// The same where an end is many processes, each of which has to be asked.
-const SAMPLES_PER_S_OF_MANY: f64 = 2.0;
+const SAMPLES_PER_S_OF_MANY: f64 = 1.0;
 /// Processes of both ends from which they are many.
 const MANY: u32 = 16;
 const PLATEAUS: u64 = 8;

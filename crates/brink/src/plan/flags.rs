@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use brink_results::case::{Case, ClimbCase, Close, LoadCase, Origin, TargetCase};
+use brink_results::case::{Case, ClimbCase, Close, LoadCase, Origin, TargetCase, Workload};
 use brink_wire::delay::Delay;
 
 use super::background::{self, Beside};
@@ -22,6 +22,9 @@ use crate::sweep_file::BackgroundTable;
 
 /// Looks at both ends per second while a ceiling is searched: memory must not run out between two of them.
 const CEILING_SAMPLES_PER_S: f64 = 10.0;
+/// Heartbeats of all connections per second, at most, while an edge is held: what is looked for is how many there can be,
+/// not how many can be served. With more connections each comes more rarely.
+const HEARTBEATS_PER_S_MAX: u64 = 50_000;
 /// How long one way up may take where nothing is named: as the flag.
 const CLIMB_WITHIN: Duration = Duration::from_secs(600);
 
@@ -94,6 +97,10 @@ pub fn ceiling(args: &CeilingArgs, stop_at: u64, machine: &Machine) -> Result<Ca
 pub(super) fn climb(load: &mut LoadCase, within: Option<Duration>, memory_floor_bytes: Option<u64>) {
     load.plateaus = steps(load.connections);
     load.samples_per_s = CEILING_SAMPLES_PER_S;
+    if let Workload::Hold { heartbeat_ns: Some(heartbeat_ns) } = &mut load.workload {
+        let slowest_ns = load.connections.saturating_mul(1_000_000_000 / HEARTBEATS_PER_S_MAX);
+        *heartbeat_ns = (*heartbeat_ns).max(slowest_ns);
+    }
     let within_ns = ns(within.unwrap_or(CLIMB_WITHIN));
     load.climb = Some(ClimbCase { within_ns, memory_floor_bytes });
 }
