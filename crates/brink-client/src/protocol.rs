@@ -154,6 +154,12 @@ impl Script {
         Ok(fed)
     }
 
+    /// Whether the same bytes are a good reply to every request: where none has to be the echo of its own.
+    #[must_use]
+    pub fn repeats(&self) -> bool {
+        matches!(&self.spoken, Protocol::Http(http) if !http.echoes)
+    }
+
     /// Whether a reply may come before all of its request was sent. Nobody can answer what was not sent yet, but an
     /// HTTP server that does not need the body (RFC 9112, section 9.3), or refuses it.
     #[must_use]

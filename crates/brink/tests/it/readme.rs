@@ -38,6 +38,22 @@ fn ceilings_are_those_of_the_results_they_name() {
     assert!(seen > 0, "the README shows a ceiling");
 }
 
+/// A block that begins with `<!-- load from DIR -->` is the answer of the one load in DIR.
+#[test]
+fn loads_are_those_of_the_results_they_name() {
+    let text = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let mut seen = 0;
+    for part in text.split("<!-- load from ").skip(1) {
+        let (dir, rest) = part.split_once(" -->").unwrap();
+        let block = rest.split("```").nth(1).unwrap().trim();
+        let run = store::read_run(&root().join(dir)).unwrap();
+        let told = answer::answer_one(&run.results[0]);
+        assert_eq!(block, told.trim(), "the load from {dir}:\n{told}");
+        seen += 1;
+    }
+    assert!(seen > 0, "the README shows a load");
+}
+
 /// Each line of a block that begins with `<!-- lines from DIR -->` is a line of DIR's answer, in the same order.
 #[test]
 fn lines_are_those_of_the_results_they_name() {
@@ -53,6 +69,23 @@ fn lines_are_those_of_the_results_they_name() {
         }
     }
     assert!(seen > 5, "the README quotes results");
+}
+
+/// The table that follows `<!-- rows from FILE -->` holds rows of that file, in the same order.
+#[test]
+fn rows_are_those_of_the_files_they_name() {
+    let text = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let mut seen = 0;
+    for part in text.split("<!-- rows from ").skip(1) {
+        let (file, rest) = part.split_once(" -->").unwrap();
+        let whole = std::fs::read_to_string(root().join(file)).unwrap();
+        let mut left = whole.lines();
+        for row in rest.trim_start().lines().take_while(|line| line.starts_with('|')) {
+            assert!(left.any(|line| line == row), "{file} does not say, or not in this order: {row}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 3, "the README quotes tables");
 }
 
 #[test]

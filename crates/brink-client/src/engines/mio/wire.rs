@@ -26,6 +26,34 @@ pub(super) struct Wire {
     script: Script,
     verify_len: usize,
     work_len: usize,
+    known: Known,
+}
+
+/// The reply that came last, where the next one may be the same to the byte, as those of most HTTP servers are within a
+/// second: then it need not be taken apart.
+#[derive(Debug, Default)]
+struct Known {
+    bytes: Vec<u8>,
+    reply: Reply,
+}
+
+/// Replies up to this size are known again.
+const KNOWN_BYTES_MAX: usize = 1024;
+
+impl Known {
+    /// What these bytes are, if they are those that came last.
+    fn reply(&self, bytes: &[u8]) -> Option<Reply> {
+        (!bytes.is_empty() && self.bytes == bytes).then_some(self.reply)
+    }
+
+    /// These came in one piece, and are a whole reply.
+    fn note(&mut self, bytes: &[u8], reply: Reply) {
+        if bytes.len() <= KNOWN_BYTES_MAX {
+            self.bytes.clear();
+            self.bytes.extend_from_slice(bytes);
+            self.reply = reply;
+        }
+    }
 }
 
 /// What reading led to. Both can be: a reply, and then the end.
@@ -52,6 +80,7 @@ impl Wire {
             script,
             verify_len,
             work_len,
+            known: Known { bytes: Vec::with_capacity(KNOWN_BYTES_MAX), ..Known::default() },
         }
     }
 
@@ -147,8 +176,18 @@ impl Wire {
 
     /// Checks the first `len` bytes of the read buffer as the next of the reply.
     fn check(&mut self, connection: &mut Connection, id: u64, len: usize) -> Received {
+        let may_be_known = connection.partial.is_none() && self.script.repeats() && self.is_sent(connection);
+        if may_be_known && let Some(reply) = self.known.reply(&self.read_buffer[..len]) {
+            return Received { replied: Some(reply), lost: None };
+        }
         let request = asked(connection, id);
         let fed = self.script.feed(&mut connection.partial, request, &self.read_buffer[..len]);
+        if let Ok(Fed::Complete { consumed, reply }) = fed
+            && may_be_known
+            && consumed == len
+        {
+            self.known.note(&self.read_buffer[..len], reply);
+        }
         let (replied, lost) = match fed {
             Ok(Fed::Partial) => (None, None),
             Ok(Fed::Complete { reply, .. })
@@ -177,4 +216,21 @@ fn write(socket: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
 /// The request that a connection has under way. The identity's low 32 bits go above its count of requests.
 fn asked(connection: &Connection, id: u64) -> Asked {
     Asked { kind: connection.state.kind(), sequence: (id << 32) | u64::from(connection.requests) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_is_known_again_only_if_every_byte_is_the_same() {
+        let reply = Reply { status: Some(200), ..Reply::default() };
+        let mut known = Known::default();
+        assert_eq!(known.reply(b""), None);
+        known.note(b"HTTP/1.1 200 OK", reply);
+        assert_eq!(known.reply(b"HTTP/1.1 200 OK"), Some(reply));
+        assert_eq!((known.reply(b"HTTP/1.1 200 OK\r"), known.reply(b"HTTP/1.1 500 OK")), (None, None));
+        known.note(&[7; KNOWN_BYTES_MAX + 1], Reply::default());
+        assert_eq!(known.reply(b"HTTP/1.1 200 OK"), Some(reply), "too long to be kept");
+    }
 }
