@@ -32,11 +32,11 @@ run 20 refused prlimit --nofile=500:500 "$BRINK" load --model mio -c 8000 --work
 expect_rc refused 4
 expect_line refused 'rlimit\.nofile = 500 on the (client|target)'
 
-# Ports: a range of 1,000 and one source; the second half is not slower than the first by more than a half.
+# Nearly all of 10,000 ports of one source, shared by three processes: each takes what the others left.
 need root netns
 one_namespace
 in_a sysctl -q -w net.ipv4.ip_local_port_range='40000 49999'
-run 60 ports in_a "$BRINK" load --model mio -c 9600 --processes 3 --workload hold -d 500ms --warmup 0s \
+run 60 ports ip netns exec "$NS_A" "$BRINK" load --model mio -c 9600 --processes 3 --workload hold -d 500ms --warmup 0s \
     --source-ip 127.0.0.1 --format json
 expect_rc ports 0 5
 check_clean ports.out 9600
