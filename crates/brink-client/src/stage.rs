@@ -151,6 +151,11 @@ impl Stage {
         monotonic_ns().saturating_sub(self.epoch_ns)
     }
 
+    /// What CLOCK_MONOTONIC showed when the run began, in nanoseconds: [`now_ns`](Self::now_ns) is what it shows beyond that.
+    pub(crate) fn epoch_ns(&self) -> u64 {
+        self.epoch_ns
+    }
+
     /// Gives an order to all workers. A worker that cannot be woken has lost its engine and is about to say so.
     pub fn publish(&self, order: Order) {
         let latest = self.order.lock().unwrap_or_else(PoisonError::into_inner).0;

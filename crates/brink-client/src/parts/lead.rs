@@ -5,8 +5,8 @@ use std::io::{self, BufRead, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::Job;
 use super::said::{FromPart, SaidFailure, ToPart, Told};
-use super::{Job, monotonic_ns};
 use crate::board::Board;
 use crate::conduct::{self, Observer};
 use crate::live::{LatencyTable, LiveCounters, LiveSnapshot};
@@ -71,9 +71,7 @@ impl Orders {
 fn relay(job: &Job, worker: &Worker<'_>, part: Part) -> io::Result<WorkerSamples> {
     let Part { input, output, ended } = part;
     let stage = Arc::clone(worker.stage);
-    // The stage's clock first, so that the part's is not ahead of it.
-    let since_ns = stage.now_ns();
-    let job = Job { part: worker.index, epoch_ns: monotonic_ns() - since_ns, ..job.clone() };
+    let job = Job { part: worker.index, epoch_ns: stage.epoch_ns(), ..job.clone() };
     let mut orders = Orders { input, seen: 0 };
     // One that is gone already says nothing more, which is heard below.
     let _gone = orders.say(&job);

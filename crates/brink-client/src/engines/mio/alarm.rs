@@ -9,8 +9,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use ::mio::unix::SourceFd;
 use ::mio::{Interest, Registry, Token};
 use rustix::time::{
-    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime,
-    timerfd_create, timerfd_settime,
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
 
 use crate::stage::Stage;
@@ -37,11 +36,7 @@ impl Alarm {
         let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
         registry.register(&mut SourceFd(&timer.as_raw_fd()), token, Interest::READABLE)?;
-        // The stage's clock first, so that the difference is not too small and the timer never early.
-        let since_ns = stage.now_ns();
-        let now = clock_gettime(ClockId::Monotonic);
-        let now_ns = now.tv_sec as u64 * NS_PER_S + now.tv_nsec as u64;
-        Ok(Self { timer, epoch_ns: now_ns - since_ns, armed_ns: None })
+        Ok(Self { timer, epoch_ns: stage.epoch_ns(), armed_ns: None })
     }
 
     /// Rings at `due_ns` since the run began. No system call if that is what it does already.
