@@ -700,7 +700,7 @@ def footer(bench, facts):
 def write(bench, facts, lines):
     os.makedirs(bench.options.out, exist_ok=True)
     with open(os.path.join(bench.options.out, "peers.json"), "w", encoding="utf-8") as file:
-        json.dump({**facts, "rows": [row.plain() for row in bench.rows], "notes": bench.notes, "runs": bench.runs}, file, indent=1)
+        json.dump({"schema": "brink.bench/1", **facts, "rows": [row.plain() for row in bench.rows], "notes": bench.notes, "runs": bench.runs}, file, indent=1)
     with open(os.path.join(bench.options.out, "peers.md"), "w", encoding="utf-8") as file:
         listed = "".join(f"- {line}\n" for line in lines)
         file.write(f"# brink beside its peers\n\n{table.as_markdown(bench.rows)}\n\n{listed}")

@@ -1,9 +1,10 @@
 //! One connection as a task: what the frame-speaking models on tokio share. They differ in
 //! how a request's wait and work are done, which is a [`Conduct`].
 //!
-//! The future is kept small, and an idle connection holds no more than what the frames it
-//! has seen made [`FrameBuffer`] keep. Must not accept, nor make a runtime.
+//! The future is kept small, and an idle connection holds no buffer: it has one while there is something in it, of those
+//! that its thread keeps at hand. Must not accept, nor make a runtime.
 
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::time::{Duration, Instant};
@@ -78,9 +79,15 @@ pub(super) fn converse<C: Conduct>(
                 buffer.consume(frame_len as usize);
                 open.answered();
             }
-            // Readiness first, room second: a connection that has sent nothing holds no buffer.
+            // Readiness first, room second: a connection that waits for its next request holds no buffer.
+            if buffer.is_empty() {
+                put_back(std::mem::take(&mut buffer));
+            }
             if let Err(error) = poll_fn(|task| stream.poll_read_ready(task)).await {
                 return open.context().note("read", &error);
+            }
+            if buffer.capacity() == 0 {
+                buffer = at_hand();
             }
             match stream.try_read(buffer.spare()) {
                 Ok(0) => return,
@@ -89,6 +96,31 @@ pub(super) fn converse<C: Conduct>(
                 Err(error) => return open.context().note("read", &error),
             }
         }
+    }
+}
+
+/// How many empty buffers a thread keeps, and of which size at most, in bytes: with what it keeps at all, which is 1 MiB,
+/// it serves those whose requests overlap without asking the allocator.
+const AT_HAND_MAX: usize = 64;
+const AT_HAND_LEN_MAX: usize = 16 * 1024;
+
+thread_local! {
+    static AT_HAND: RefCell<Vec<FrameBuffer>> = const { RefCell::new(Vec::new()) };
+}
+
+/// An empty buffer, of this thread's if there is one.
+fn at_hand() -> FrameBuffer {
+    AT_HAND.with_borrow_mut(Vec::pop).unwrap_or_default()
+}
+
+/// Gives an empty buffer to whoever reads next on this thread; a large one, and one too many, to the allocator.
+fn put_back(buffer: FrameBuffer) {
+    if buffer.capacity() > 0 && buffer.capacity() <= AT_HAND_LEN_MAX {
+        AT_HAND.with_borrow_mut(|kept| {
+            if kept.len() < AT_HAND_MAX {
+                kept.push(buffer);
+            }
+        });
     }
 }
 

@@ -15,15 +15,16 @@ const KERNEL_BYTES_PER_SOCKET: u64 = 4_900;
 /// (results/2026-11-21-models, `threads` and `pool` less `tokio`).
 const KERNEL_BYTES_PER_THREAD: u64 = 29_000;
 
-/// User memory of a connection of each model, in bytes: results/2026-11-21-models, 10,000 connections that have been
-/// served once and are idle.
+/// User memory of a connection of each model, in bytes, 10,000 of which have been served once and are idle:
+/// results/2026-11-21-models; those of tasks and frames, whose idle connections hold no buffer any more, by `brink load
+/// -c 10k --model MODEL --workload hold`.
 const OF_MODELS: &[(&str, u64)] = &[
     ("threads", 9_950),
     ("pool", 10_030),
-    ("tokio", 1_300),
-    ("tokio-local", 1_160),
-    ("tokio-blocking", 1_030),
-    ("tokio-offload", 1_030),
+    ("tokio", 900),
+    ("tokio-local", 900),
+    ("tokio-blocking", 900),
+    ("tokio-offload", 900),
     ("mio", 31),
     ("hyper", 11_700),
 ];
