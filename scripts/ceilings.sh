@@ -15,7 +15,8 @@ if ((${#names[@]} == 0)); then names=(mio tokio threads py-asyncio py-threading)
 many=(--processes auto --target-processes auto)
 for name in "${names[@]}"; do
     case $name in
-        mio) flags=(--model mio "${many[@]}") ;;
+        # More than memory carries here: what ends it is to be the machine, and not a number.
+        mio) flags=(--model mio "${many[@]}" --stop-at 3m) ;;
         tokio) flags=(--model tokio "${many[@]}" --stop-at 500k) ;;
         # Small stacks, so that what ends it is a count and not memory.
         threads) flags=(--model threads --stack-size 64KiB "${many[@]}" --stop-at 60k) ;;

@@ -132,15 +132,15 @@ pub struct Times {
 }
 
 impl WorkerSamples {
-    /// Nothing counted yet. Histograms are made at full size at once (pages are touched as values come), so
-    /// that recording never allocates.
+    /// Nothing counted yet. Histograms begin small, 16 KiB, and grow by 8 KiB for each doubling of the longest time:
+    /// nothing is allocated for a request, and at most 31 times in a run. Made at full size, four of them would
+    /// be a MiB of zeros that are written.
     ///
     /// # Errors
-    /// Only if the bounds above were impossible.
+    /// Only if the digits above were impossible.
     pub fn new() -> io::Result<Self> {
         let histogram = || {
-            Histogram::new_with_bounds(1, HISTOGRAM_NS_MAX, HISTOGRAM_DIGITS)
-                .map_err(|error| io::Error::other(format!("histogram: {error}")))
+            Histogram::new(HISTOGRAM_DIGITS).map_err(|error| io::Error::other(format!("histogram: {error}")))
         };
         Ok(Self {
             opened: 0,
@@ -197,9 +197,9 @@ impl WorkerSamples {
         if counted {
             self.requests_completed += 1;
             self.last_reply_ns = self.last_reply_ns.max(times.now_ns);
-            self.latency.saturating_record(times.now_ns.saturating_sub(times.since_ns));
+            record(&mut self.latency, times.now_ns.saturating_sub(times.since_ns));
             if let Some((waited_ns, asked_ns)) = reply.waited_ns.zip(asked_ns) {
-                self.delay_error.saturating_record(waited_ns.abs_diff(asked_ns));
+                record(&mut self.delay_error, waited_ns.abs_diff(asked_ns));
             }
         }
         self.completed_in_window += u64::from(schedule.in_window(times.now_ns));
@@ -209,7 +209,7 @@ impl WorkerSamples {
     /// Counts a connect(2) that ended well, `after` the run's begin, with `live` connections open in the whole run.
     /// Returns whether it was slow.
     pub fn connected(&mut self, connect_ns: u64, live: u64, after: Duration) -> bool {
-        self.connect_latency.saturating_record(connect_ns);
+        record(&mut self.connect_latency, connect_ns);
         let is_slow = Duration::from_nanos(connect_ns) >= SLOW;
         if is_slow {
             self.failure("connect", "slow", live, after);
@@ -228,7 +228,7 @@ impl WorkerSamples {
     /// Adds what another worker counted.
     ///
     /// # Errors
-    /// If its histograms have other bounds.
+    /// If its histograms have other digits.
     pub fn merge(&mut self, other: &Self) -> io::Result<()> {
         self.opened += other.opened;
         self.failed += other.failed;
@@ -269,6 +269,14 @@ impl WorkerSamples {
     }
 }
 
+/// Records a time. One that is longer than an hour counts as that.
+pub(crate) fn record(histogram: &mut Histogram<u64>, ns: u64) {
+    if histogram.record(ns.min(HISTOGRAM_NS_MAX)).is_err() {
+        // Had it no room to grow, which it always has.
+        histogram.saturating_record(ns);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -277,13 +285,13 @@ mod tests {
     fn merging_adds_counts_and_histograms_and_keeps_the_first_failure() {
         let mut sum = WorkerSamples::new().unwrap();
         sum.opened = 3;
-        sum.latency.saturating_record(1_000);
+        record(&mut sum.latency, 1_000);
         let after = Duration::from_millis;
         sum.failure("connect", "ECONNREFUSED", 9, after(20));
         let mut other = WorkerSamples::new().unwrap();
         other.opened = 4;
         other.requests_intended = 7;
-        other.latency.saturating_record(2_000);
+        record(&mut other.latency, 2_000);
         other.failure("connect", "ECONNREFUSED", 5, after(10));
         other.failure("connect", "ECONNREFUSED", 2, after(30));
         other.failure("verify", "closed", 1, after(40));
@@ -298,12 +306,17 @@ mod tests {
     }
 
     #[test]
-    fn histograms_keep_three_digits_up_to_an_hour_and_never_grow() {
+    fn histograms_keep_three_digits_up_to_an_hour_and_no_more() {
         let mut samples = WorkerSamples::new().unwrap();
-        assert!(!samples.latency.is_auto_resize());
-        samples.latency.saturating_record(u64::MAX);
-        assert!(samples.latency.max() >= HISTOGRAM_NS_MAX);
+        let small = samples.latency.distinct_values();
+        record(&mut samples.latency, 1_000_000);
         assert!(samples.latency.equivalent_range(1_000_000) <= 1_000);
+        record(&mut samples.latency, u64::MAX);
+        record(&mut samples.latency, 0);
+        assert!(samples.latency.max() >= HISTOGRAM_NS_MAX && samples.latency.max() < HISTOGRAM_NS_MAX / 100 * 101);
+        assert_eq!((samples.latency.len(), samples.latency.min()), (3, 0));
+        assert!(small * 8 <= 16 * 1024, "{small} counters at the begin");
+        assert!(samples.latency.distinct_values() * 8 < 300 * 1024);
     }
 
     #[test]

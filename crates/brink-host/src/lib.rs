@@ -12,6 +12,7 @@ pub mod classify;
 pub mod connections;
 pub mod cpus;
 pub mod descent;
+pub mod descriptor_table;
 pub mod errno;
 pub mod headroom;
 pub mod limits;

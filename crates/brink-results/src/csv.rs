@@ -52,6 +52,7 @@ pub const COLUMNS: &[&str] = &[
     "background.{failures,faults}",
     "case.load.processes",
     "predicted_memory.{client_user_bytes,target_user_bytes,kernel_bytes,available_bytes,estimated_from}",
+    "usage.sampling.{samples,cpu_s,span_s}",
 ];
 
 /// What is told of each thing in a list of things.

@@ -176,7 +176,7 @@ mod tests {
             *count = n;
         }
         for (n, histogram) in (1..).zip(histograms(&mut samples)) {
-            histogram.saturating_record_n(1_000 * n, n);
+            histogram.record_n(1_000_000 * n, n).unwrap();
         }
         let after = Duration::from_millis(5);
         for phase in PHASES {

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use brink_host::classify::{Confidence, Observation, classify};
 use brink_host::limits::{self, End};
-use brink_host::rlimit;
+use brink_host::{descriptor_table, rlimit};
 
 const ROLE: &str = "BRINK_HOST_TEST_DESCRIPTORS";
 
@@ -19,6 +19,17 @@ fn acts_its_role() {
     assert_eq!(raised.map(|raised| raised.from), soft.filter(|_| soft != hard));
     assert_eq!(rlimit::nofile(), (hard, hard));
     assert_eq!(rlimit::raise_nofile().unwrap(), None, "nothing left to raise");
+
+    let room_for = || -> u64 {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("FDSize:")).unwrap();
+        line.trim().parse().unwrap()
+    };
+    descriptor_table::make_room(200).unwrap();
+    assert!(room_for() >= 256, "{}", room_for());
+    // More than may be: as much as may be.
+    descriptor_table::make_room(u64::MAX).unwrap();
+    assert!(room_for() >= hard.unwrap().min(65_536), "{}", room_for());
 
     let nofile =
         || limits::read(std::process::id()).into_iter().find(|one| one.name == "rlimit.nofile").unwrap();

@@ -73,13 +73,12 @@ fn one(result: &CaseResult, name: &str, runs: &str) -> String {
 /// `Gave way at 9 connections: target, spawn EAGAIN; limit kernel.pid_max = 32,768 (confirmed). To lift it: sysctl ..`
 #[must_use]
 pub fn point_sentence(point: &FailurePoint) -> String {
-    let end = end_name(point.end);
-    let mut text = format!(
-        "Gave way at {} connections: {end}, {} {}; ",
-        format_count(point.at_connections),
-        point.phase,
-        point.errno
-    );
+    let (end, at) = (end_name(point.end), format_count(point.at_connections));
+    let mut text = if is_slow(point) {
+        format!("Connects took a second or more, first at {at} connections, and came: a packet was sent again; ")
+    } else {
+        format!("Gave way at {at} connections: {end}, {} {}; ", point.phase, point.errno)
+    };
     let value = point.limit_value.map_or(String::new(), |v| format!(" = {}", format_count(v)));
     text.push_str(&match point.confidence {
         Confidence::Unknown => "no limit can be named.".to_owned(),
@@ -92,6 +91,11 @@ pub fn point_sentence(point: &FailurePoint) -> String {
         text.push_str(&format!(" {FOR_GOOD}{lasting}"));
     }
     printable(&text)
+}
+
+/// Whether connects took long, which is not to say that any failed.
+pub(super) fn is_slow(point: &FailurePoint) -> bool {
+    point.errno == "slow"
 }
 
 /// As in the result file.

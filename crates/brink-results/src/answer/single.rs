@@ -4,7 +4,7 @@
 
 use brink_wire::value::{format_bytes, format_count, format_ns};
 
-use crate::answer::failures::point_sentence;
+use crate::answer::failures::{is_slow, point_sentence};
 use crate::answer::table::{NULL, cpu, cpu_seconds, printable, rate, slope, verdict_name};
 use crate::answer::{background, workers, workload, wrap};
 use crate::case::Workload;
@@ -71,12 +71,18 @@ pub fn answer_one(result: &CaseResult) -> String {
         say("CPU work", &format!("off by {:+.1}% of what is asked, when it was tried out", ratio * 100.0));
     }
     let (client, target) = cpu(result);
-    say(
-        "CPU",
-        &format!("client {}, target {} CPU seconds per second", cpu_seconds(client), cpu_seconds(target)),
-    );
+    let mut used =
+        format!("client {}, target {} CPU seconds per second", cpu_seconds(client), cpu_seconds(target));
+    if let Some(cost) = result.usage.sampling.filter(|cost| cost.span_s > 0.0) {
+        used.push_str(&format!(
+            "; {:.4} of the client's for {} samples of both ends",
+            cost.cpu_s / cost.span_s,
+            format_count(cost.samples)
+        ));
+    }
+    say("CPU", &used);
     if let Some(point) = &result.failure_point {
-        say("failure", &point_sentence(point));
+        say(if is_slow(point) { "slow" } else { "failure" }, &point_sentence(point));
     }
     lines.join("\n") + "\n"
 }

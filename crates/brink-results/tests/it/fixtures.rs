@@ -244,6 +244,7 @@ fn usage(model: &Model, connections: u64, per_s: f64) -> Usage {
             1_500_000 + (model.bytes_per_connection * connections as f64) as u64,
         ),
         phases: phases.map(|(name, t_s)| PhaseMark { name: name.to_owned(), t_s }).to_vec(),
+        sampling: Some(SamplingCost { samples: 40, cpu_s: 0.02, span_s: 10.0 }),
         ..Usage::default()
     }
 }

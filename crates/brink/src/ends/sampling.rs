@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use brink_results::schema::{PhaseMark, Plateau, Usage};
+use brink_results::schema::{PhaseMark, Plateau, SamplingCost, Usage};
+use rustix::time::{ClockId, clock_gettime};
 
 use super::{Ends, Look, lock};
 
@@ -50,8 +51,10 @@ impl Sampling {
         let (at, to) = (Arc::clone(&ends), Arc::clone(&usage));
         let interval = Duration::from_secs_f64(1.0 / per_s);
         let thread = std::thread::Builder::new().name("sampling".to_owned()).spawn(move || {
-            let mut due = Instant::now() + interval;
+            let begun = Instant::now();
+            let mut due = begun + interval;
             let mut marks_told = 0;
+            let mut samples = 0;
             loop {
                 let look = lock(&at).sample();
                 let (phase, marks) = {
@@ -64,6 +67,9 @@ impl Sampling {
                     (phase, marks)
                 };
                 on_look(&look, &phase, &marks);
+                samples += 1;
+                lock(&to).sampling =
+                    Some(SamplingCost { samples, cpu_s: own_cpu_s(), span_s: begun.elapsed().as_secs_f64() });
                 let _nobody_waits_any_more = took_first.send(());
                 let wait = due.saturating_duration_since(Instant::now());
                 match errand.recv_timeout(wait) {
@@ -123,6 +129,12 @@ impl Drop for Sampling {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// What this thread used of a CPU since it began.
+fn own_cpu_s() -> f64 {
+    let used = clock_gettime(ClockId::ThreadCPUTime);
+    used.tv_sec as f64 + used.tv_nsec as f64 * 1e-9
 }
 
 fn add(usage: &mut Usage, look: &Look) {

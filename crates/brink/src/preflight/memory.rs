@@ -24,7 +24,7 @@ const OF_MODELS: &[(&str, u64)] = &[
     ("tokio", 900),
     ("tokio-local", 900),
     ("tokio-blocking", 900),
-    ("tokio-offload", 900),
+    ("tokio-offload", 1_030),
     ("mio", 31),
     ("hyper", 11_700),
 ];

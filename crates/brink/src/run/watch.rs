@@ -326,6 +326,12 @@ fn append(usage: &mut Usage, more: Usage) {
     usage.machine.extend(more.machine);
     usage.target_machine.extend(more.target_machine);
     usage.phases.extend(more.phases);
+    if let Some(cost) = more.sampling {
+        let sum = usage.sampling.get_or_insert_default();
+        sum.samples += cost.samples;
+        sum.cpu_s += cost.cpu_s;
+        sum.span_s += cost.span_s;
+    }
 }
 
 /// Follows a course: marks its phases, samples its plateaus, and reads the limits where most of them is used.

@@ -15,7 +15,7 @@ use crate::dial::{Dialer, Streak};
 use crate::options::LoadOptions;
 use crate::pacing::{Pace, nanoseconds, share};
 use crate::protocol::{Reply, Script};
-use crate::samples::{Times, WorkerSamples};
+use crate::samples::{Times, WorkerSamples, record};
 use crate::stage::{Schedule, Stage, Worker};
 
 /// See the module.
@@ -312,7 +312,7 @@ impl Before {
             samples.connected(connect_ns, live, Duration::from_nanos(since_ns.saturating_add(connect_ns)));
         }
         if let Some(lag_ns) = self.lag_ns.filter(|_| schedule.in_window(since_ns)) {
-            samples.schedule_lag.saturating_record(lag_ns);
+            record(&mut samples.schedule_lag, lag_ns);
         }
     }
 }

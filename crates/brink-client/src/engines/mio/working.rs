@@ -10,7 +10,7 @@ use super::{BATCH, Driver};
 use crate::options::Workload;
 use crate::pacing::{AfterReply, Cursor, Pace, nanoseconds, share};
 use crate::protocol::Reply;
-use crate::samples::Times;
+use crate::samples::{Times, record};
 use crate::stage::{Schedule, Worker};
 
 /// How long a connection rests that was lost and is made again: a server that refuses, or ports that are used up,
@@ -209,7 +209,7 @@ impl Driver<'_> {
             work.caught_up_ns = now_ns;
         }
         if self.request(slot, due_ns, now_ns) && self.is_counted(due_ns) {
-            self.samples.schedule_lag.saturating_record(now_ns.saturating_sub(due_ns));
+            record(&mut self.samples.schedule_lag, now_ns.saturating_sub(due_ns));
         }
     }
 
@@ -219,7 +219,7 @@ impl Driver<'_> {
         let caught_up_ns = self.work.as_ref().map_or(0, |work| work.caught_up_ns);
         let lag_ns = caught_up_ns.saturating_sub(due_ns);
         if self.request(slot, due_ns, now_ns) && lag_ns > 0 && self.is_counted(due_ns) {
-            self.samples.schedule_lag.saturating_record(lag_ns);
+            record(&mut self.samples.schedule_lag, lag_ns);
         }
     }
 
