@@ -20,11 +20,15 @@ for name in "${names[@]}"; do
         tokio) flags=(--model tokio "${many[@]}" --stop-at 500k) ;;
         # Small stacks, so that what ends it is a count and not memory.
         threads) flags=(--model threads --stack-size 64KiB "${many[@]}" --stop-at 60k) ;;
-        py-asyncio) flags=(--command 'python3 scripts/targets/py_asyncio.py --port {port}') ;;
-        # Beyond that closing them wakes so many threads that fight for one lock that it takes minutes.
-        py-threading) flags=(--command 'python3 scripts/targets/py_threading.py --port {port}' --stop-at 8k) ;;
+        # A client of several processes, so that it is the server that meets its limit.
+        py-asyncio) flags=(--command 'python3 scripts/targets/py_asyncio.py --port {port}' --processes auto --stop-at 30k) ;;
+        # So many threads that want one lock answer slowly, and take minutes to end.
+        py-threading) flags=(--command 'python3 scripts/targets/py_threading.py --port {port}' --processes auto --stop-at 25k
+            --heartbeat 20s --timeout 20s) ;;
         *) echo "ceilings.sh: no server \`$name\`; there are: mio tokio threads py-asyncio py-threading" >&2 && exit 2 ;;
     esac
     echo "== $name"
     "$brink" ceiling "${flags[@]}" -o "$dir/$name" -q || echo "$name: exit $?" >&2
 done
+echo "== in short, in $dir/ceilings.md"
+python3 scripts/ceilings.py "$dir" "${names[@]}"

@@ -313,7 +313,9 @@ mod tests {
         assert!(samples.latency.equivalent_range(1_000_000) <= 1_000);
         record(&mut samples.latency, u64::MAX);
         record(&mut samples.latency, 0);
-        assert!(samples.latency.max() >= HISTOGRAM_NS_MAX && samples.latency.max() < HISTOGRAM_NS_MAX / 100 * 101);
+        assert!(
+            samples.latency.max() >= HISTOGRAM_NS_MAX && samples.latency.max() < HISTOGRAM_NS_MAX / 100 * 101
+        );
         assert_eq!((samples.latency.len(), samples.latency.min()), (3, 0));
         assert!(small * 8 <= 16 * 1024, "{small} counters at the begin");
         assert!(samples.latency.distinct_values() * 8 < 300 * 1024);

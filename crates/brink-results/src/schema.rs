@@ -23,7 +23,8 @@ pub use self::limits::{
 };
 pub use self::line::{Line, Seen};
 pub use self::usage::{
-    EndMemory, EndSample, KernelScope, MachineSample, MemoryPerConnection, PhaseMark, Plateau, SamplingCost, Slope, Usage,
+    EndMemory, EndSample, KernelScope, MachineSample, MemoryPerConnection, PhaseMark, Plateau, SamplingCost,
+    Slope, Usage,
 };
 
 /// Schema of a result, in its `schema` field.

@@ -2,7 +2,7 @@
 //!
 //! Pure: no sockets, no clock. Everything it needs is handed in.
 
-use brink_client::Outcome;
+use brink_client::{FailureCount, Outcome};
 use brink_results::case::{Case, Workload};
 use brink_results::schema::{
     Background, CaseResult, Connections, End, EndFacts, Facts, Failure, FailurePoint, LatencyFrom,
@@ -10,7 +10,7 @@ use brink_results::schema::{
     Verdict,
 };
 use brink_results::{hdr, memory, verdict};
-use brink_wire::control::Counters;
+use brink_wire::control::{Counters, Refusal};
 
 use crate::run::background::Ended;
 
@@ -284,14 +284,25 @@ fn latency_from(workload: Workload) -> LatencyFrom {
 fn failures(outcome: &Outcome, counters: Option<&Counters>, target_died: bool, window: u64) -> Vec<Failure> {
     let reached = |first: u64| reached(outcome, window, first);
     let client = failures_of_client(outcome, window);
-    let first_client = outcome.samples.failures.iter().map(|failure| failure.first_at_connections).min();
+    let first_of_client = |is_it: &dyn Fn(&FailureCount) -> bool| {
+        let seen = outcome.samples.failures.iter().filter(|failure| is_it(failure));
+        seen.map(|failure| failure.first_at_connections).min()
+    };
+    // The target refuses what the client then sees fail: the client knows at how many. A limit that both ends meet it sees
+    // by the same name; a connect that was slow is none that was refused.
+    let seen_at = |refusal: &Refusal| {
+        let same = |failure: &FailureCount| {
+            (failure.phase, failure.errno.as_str()) == (refusal.phase.as_str(), refusal.error.as_str())
+        };
+        let any = || first_of_client(&|failure: &FailureCount| failure.errno != "slow");
+        first_of_client(&same).or_else(any).map_or(outcome.peak_live, reached)
+    };
     let target = counters.into_iter().flat_map(|counters| &counters.refusals).map(|refusal| Failure {
         end: End::Target,
         phase: refusal.phase.clone(),
         errno: refusal.error.clone(),
         count: refusal.count,
-        // The target refuses what the client then sees fail: the client knows at how many.
-        first_at_connections: first_client.map_or(outcome.peak_live, reached),
+        first_at_connections: seen_at(refusal),
     });
     let death = target_died.then(|| Failure {
         end: End::Target,
@@ -324,6 +335,8 @@ fn reached(outcome: &Outcome, window: u64, first: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::plan::{self, Machine};
     use crate::sweep_file;
@@ -334,6 +347,38 @@ mod tests {
         );
         let machine = Machine { cpus_allowed: vec![0, 1], ports: None, limits: Vec::new() };
         plan::sweep(&sweep_file::parse(&text).unwrap(), &machine).unwrap().remove(0)
+    }
+
+    #[test]
+    fn a_refusal_is_where_the_client_saw_it() {
+        let mut samples = brink_client::WorkerSamples::new().unwrap();
+        let seen = [
+            ("connect", "slow", 7),
+            ("verify", "timeout", 50),
+            ("register", "ENOSPC", 90),
+            ("verify", "closed", 95),
+        ];
+        for (phase, errno, at) in seen {
+            samples.failure(phase, errno, at, Duration::ZERO);
+        }
+        let outcome = Outcome {
+            requested: 200,
+            samples,
+            peak_live: 120,
+            opening: Duration::ZERO,
+            window: Duration::ZERO,
+            makespan: None,
+            interrupted: false,
+            cut_short: false,
+        };
+        let refused = |phase: &str, error: &str| {
+            let refusal = Refusal { phase: phase.to_owned(), error: error.to_owned(), count: 3 };
+            let counters = Counters { refusals: vec![refusal], ..Counters::default() };
+            let all = failures(&outcome, Some(&counters), false, 0);
+            all.iter().find(|failure| failure.end == End::Target).unwrap().first_at_connections
+        };
+        assert_eq!(refused("register", "ENOSPC"), 90, "both ends meet it");
+        assert_eq!(refused("accept", "EMFILE"), 50, "the first that failed");
     }
 
     #[test]

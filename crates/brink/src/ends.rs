@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use self::parts::Parts;
 pub use self::sampling::Sampling;
 pub use self::watched::Watched;
+use crate::plan::MANY;
 
 /// Pause between two looks at a target that is not at rest yet.
 const SETTLE_PAUSE: Duration = Duration::from_millis(20);
@@ -201,7 +202,11 @@ impl Ends {
                     // Whoever keeps it busy will do so at the next plateau, too.
                     self.patience = SETTLE_WITHIN / 8;
                 }
-                let Look { client, target, machine, target_machine, .. } = now;
+                let Look { client, mut target, machine, target_machine, .. } = now;
+                // The sum is what a slope is made of.
+                if let Some(target) = target.as_mut().filter(|target| target.workers.len() >= MANY as usize) {
+                    target.workers.clear();
+                }
                 return Plateau { connections, settled, client, target, machine, target_machine };
             }
             before = now;

@@ -41,7 +41,7 @@ pub const SAMPLES_PER_S: f64 = 5.0;
 /// The same where an end is many processes, each of which has to be asked.
 const SAMPLES_PER_S_OF_MANY: f64 = 1.0;
 /// Processes of both ends from which they are many.
-const MANY: u32 = 16;
+pub const MANY: u32 = 16;
 const PLATEAUS: u64 = 8;
 
 /// What a plan needs to know of the machine it is made on.

@@ -75,7 +75,9 @@ fn one(result: &CaseResult, name: &str, runs: &str) -> String {
 pub fn point_sentence(point: &FailurePoint) -> String {
     let (end, at) = (end_name(point.end), format_count(point.at_connections));
     let mut text = if is_slow(point) {
-        format!("Connects took a second or more, first at {at} connections, and came: a packet was sent again; ")
+        format!(
+            "Connects took a second or more, first at {at} connections, and came: a packet was sent again; "
+        )
     } else {
         format!("Gave way at {at} connections: {end}, {} {}; ", point.phase, point.errno)
     };

@@ -75,7 +75,7 @@ pub struct EndSample {
     /// included, to within the width of a coarse bucket (3.1%). Only of the client; none where nothing was answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_p99_ns: Option<u64>,
-    /// The processes one by one, where there are several.
+    /// The processes one by one, where there are several; of 16 and more only within the window.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub workers: Vec<ProcessUsage>,
 }

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use brink_results::schema::{PhaseMark, Plateau, SamplingCost, Usage};
+use brink_results::schema::{EndSample, PhaseMark, Plateau, SamplingCost, Usage};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::{Ends, Look, lock};
+use crate::plan::MANY;
 
 /// How long the first sample is waited for.
 const FIRST_WITHIN: Duration = Duration::from_secs(1);
@@ -140,6 +141,11 @@ fn own_cpu_s() -> f64 {
 fn add(usage: &mut Usage, look: &Look) {
     usage.client.push(look.client.clone());
     usage.machine.push(look.machine.clone());
-    usage.target.extend(look.target.clone());
+    let in_window = usage.phases.last().is_some_and(|mark| mark.name == "window");
+    let is_told = |target: &EndSample| in_window || target.workers.len() < MANY as usize;
+    usage.target.extend(look.target.clone().map(|target| match is_told(&target) {
+        true => target,
+        false => EndSample { workers: Vec::new(), ..target },
+    }));
     usage.target_machine.extend(look.target_machine.clone());
 }
