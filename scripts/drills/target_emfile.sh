@@ -12,25 +12,30 @@ for model in $(models); do
     target=$LAST_PID
     at=(--target "$ADDRESS" --control "$CONTROL")
 
-    bg "hold_$model" timeout --kill-after=3 25 "$BRINK" load "${at[@]}" --no-preflight -c 1000 --workload hold \
-        --heartbeat 500ms --warmup 500ms -d 3s --timeout 3s --format json
-    load=$LAST_PID
-    # A full target takes no new connection to its control plane either; its /proc tells.
-    full() { (($(find "/proc/$target/fd" -mindepth 1 -maxdepth 1 | wc -l) >= 490)); }
-    wait_for 15 "$model: a target without descriptors" full
+    # Twice where the first time is too much: CPUs that others of the same hardware take are counted as the target's, and
+    # one that spins does so each time.
+    for attempt in first second; do
+        bg "hold_$model" timeout --kill-after=3 25 "$BRINK" load "${at[@]}" --no-preflight -c 1000 --workload hold \
+            --heartbeat 500ms --warmup 500ms -d 3s --timeout 3s --format json
+        load=$LAST_PID
+        # A full target takes no new connection to its control plane either; its /proc tells.
+        full() { (($(find "/proc/$target/fd" -mindepth 1 -maxdepth 1 | wc -l) >= 490)); }
+        wait_for 15 "$model: a target without descriptors" full
 
-    # Others who keep knocking at the full target must not cost it a core.
-    before=$(cpu_ticks "$target")
-    run 10 "flood_$model" python3 "$drills_dir/flood.py" "$ADDRESS" 2
-    expect_rc "flood_$model" 0
-    ticks=$(($(cpu_ticks "$target") - before))
-    echo "    $model: $ticks of $((2 * hz)) ticks of CPU while refusing; $(cat "flood_$model.out")"
-    check_json "flood_$model.out" 'r["refused"] > 0' "$model: refuses others while full"
-    reap 25 "$load"
-    expect_rc "hold_$model" 1
-    if ((ticks * 100 > 20 * 2 * hz)); then
-        fail "$model: used $((ticks * 100 / (2 * hz)))% of a core while refusing: $(cat "flood_$model.out")"
-    fi
+        # Others who keep knocking at the full target must not cost it a core.
+        before=$(cpu_ticks "$target")
+        run 10 "flood_$model" python3 "$drills_dir/flood.py" "$ADDRESS" 2
+        expect_rc "flood_$model" 0
+        ticks=$(($(cpu_ticks "$target") - before))
+        echo "    $model: $ticks of $((2 * hz)) ticks of CPU while refusing; $(cat "flood_$model.out")"
+        check_json "flood_$model.out" 'r["refused"] > 0' "$model: refuses others while full"
+        reap 25 "$load"
+        expect_rc "hold_$model" 1
+        ((ticks * 100 > 20 * 2 * hz)) || break
+        if [[ $attempt == second ]]; then
+            fail "$model: used $((ticks * 100 / (2 * hz)))% of a core while refusing: $(cat "flood_$model.out")"
+        fi
+    done
 
     result=hold_$model.out
     check_sums "$result"
