@@ -2,7 +2,7 @@
 # How many connections each kind of server holds on this machine and what ends it, one after the other: brink's models in
 # as many processes as the limits of one make necessary, Python's servers as they are. Each climbs until something gives
 # way, climbs again to find the edge, holds there with a heartbeat, and comes down; it stops above a floor of free memory.
-# All load is on loopback. It takes a quarter of an hour, and most of the machine's memory.
+# All load is on loopback. It takes some twenty minutes, and most of the machine's memory.
 #
 # usage: scripts/ceilings.sh DIR [NAME...]     mio tokio threads py-asyncio py-threading
 set -euo pipefail

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use brink_host::descriptor_table;
+
 use crate::board::Board;
 use crate::engines::Engine;
 use crate::live::LiveCounters;
@@ -83,7 +85,7 @@ fn run_until(
     drain_max: Duration,
 ) -> io::Result<Outcome> {
     let workers = engine.workers(options);
-    make_room(options.connections);
+    descriptor_table::make_room(options.connections);
     let stage = Stage::new(workers, options.requests);
     let crew = (0..workers).map(|_| engine.run).collect();
     let patience = patience(engine, options);
@@ -103,12 +105,6 @@ pub(crate) fn run_crew<W: FnOnce(&Worker<'_>) -> io::Result<WorkerSamples> + Sen
     let stage = Stage::on(board, crew.len() as u32, options.requests);
     let (drain_max, patience) = (drain_max(engine, options), patience(engine, options));
     Conductor { stage: &stage, options, stop, live, observer, drain_max, patience }.conduct_all(crew)
-}
-
-/// Has the table of descriptors grown before anything is opened: done meanwhile, it holds the opening up.
-pub(crate) fn make_room(connections: u64) {
-    // Where there is no room to be had, it grows as it is used, and what cannot be opened is counted then.
-    brink_host::descriptor_table::make_room(connections).ok();
 }
 
 /// Most connections that take turns with one request at a time.

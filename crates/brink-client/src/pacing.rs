@@ -213,21 +213,17 @@ impl Pace {
     /// The pacing of one worker's share, from `begin_ns` on.
     #[must_use]
     pub fn new(options: &LoadOptions, index: u32, workers: u32, begin_ns: u64) -> Self {
-        let cursor = |period: Duration, rounds| Cursor {
+        let share = share(options.connections, index, workers);
+        let cursor = |period: Duration, rounds: Option<u64>| Cursor {
             begin_ns,
             period_ns: nanoseconds(period),
             connections: options.connections,
             index: u64::from(index),
             workers: u64::from(workers),
-            share: share(options.connections, index, workers),
+            share,
             visits: 0,
             rounds,
-            group: match rounds {
-                Some(_) => 1,
-                None => {
-                    (share(options.connections, index, workers) / CONNECTIONS_PER_GROUPED).clamp(1, GROUP_MAX)
-                }
-            },
+            group: rounds.map_or((share / CONNECTIONS_PER_GROUPED).clamp(1, GROUP_MAX), |_| 1),
         };
         match options.workload {
             Workload::Hold { heartbeat } => Self {

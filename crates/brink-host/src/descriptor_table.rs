@@ -11,16 +11,13 @@ use rustix::io::fcntl_dupfd_cloexec;
 
 /// Makes room for `more` descriptors beside those in use, as far as the soft limit and `TABLE_MAX` allow, all at once: at
 /// no cost where no thread was made yet, else for one grace period. Takes a pointer and two bits of kernel memory for each.
-///
-/// # Errors
-/// What fcntl(2), `F_DUPFD`, says: no descriptor is free, or there is no memory. The table then grows as it is used.
-pub fn make_room(more: u64) -> io::Result<()> {
+/// Where there is no room to be had (fcntl(2), `F_DUPFD`), the table grows as it is used, and what cannot be opened is told then.
+pub fn make_room(more: u64) {
     let (soft, _) = crate::rlimit::nofile();
     let wanted = more.saturating_add(OWN).min(TABLE_MAX).min(soft.unwrap_or(TABLE_MAX));
-    let Some(last) = wanted.checked_sub(1).and_then(|last| i32::try_from(last).ok()) else { return Ok(()) };
+    let Some(last) = wanted.checked_sub(1).and_then(|last| i32::try_from(last).ok()) else { return };
     // Standard error is open in any program: the standard library opens /dev/null in its place where it is not.
-    drop(fcntl_dupfd_cloexec(io::stderr(), last)?);
-    Ok(())
+    let _grows_as_it_is_used = fcntl_dupfd_cloexec(io::stderr(), last);
 }
 
 /// What a process of brink uses itself, generously.

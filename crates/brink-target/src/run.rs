@@ -27,9 +27,8 @@ pub fn run(
     on_ready: &mut dyn FnMut(&Ready),
 ) -> io::Result<control::Counters> {
     options.check()?;
-    // Before threads share it: a table of descriptors that grows while it serves holds up whoever accepts. Where there is no
-    // room to be had, it grows as it is used.
-    brink_host::descriptor_table::make_room(options.connections_max.unwrap_or(u64::MAX)).ok();
+    // Before threads share it: a table of descriptors that grows while it serves holds up whoever accepts.
+    brink_host::descriptor_table::make_room(options.connections_max.unwrap_or(u64::MAX));
     let listeners = if options.model.has_listener_per_thread { options.threads as usize } else { 1 };
     let listen = if options.shares_port { socket::listen_beside } else { socket::listen };
     let listeners = listen(options.listen, options.backlog, listeners)

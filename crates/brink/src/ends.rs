@@ -202,16 +202,22 @@ impl Ends {
                     // Whoever keeps it busy will do so at the next plateau, too.
                     self.patience = SETTLE_WITHIN / 8;
                 }
-                let Look { client, mut target, machine, target_machine, .. } = now;
+                let Look { client, target, machine, target_machine, .. } = now;
                 // The sum is what a slope is made of.
-                if let Some(target) = target.as_mut().filter(|target| target.workers.len() >= MANY as usize) {
-                    target.workers.clear();
-                }
+                let target = target.map(summed_if_many);
                 return Plateau { connections, settled, client, target, machine, target_machine };
             }
             before = now;
         }
     }
+}
+
+/// The sum alone of processes that are many: one by one they would be most of a result.
+fn summed_if_many(mut sample: EndSample) -> EndSample {
+    if sample.workers.len() >= MANY as usize {
+        sample.workers = Vec::new();
+    }
+    sample
 }
 
 /// Whether two looks, one after the other, show both ends at rest. Of a foreign target only memory

@@ -7,10 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use brink_host::descriptor_table;
+
 use super::said::{FromPart, Measured, SaidFailure, ToPart, Told};
 use super::{Job, instant_of};
 use crate::board::Board;
-use crate::conduct::{gather, join, make_room};
+use crate::conduct::{gather, join};
 use crate::live::{LatencyGauge, LiveCounters, LiveSnapshot};
 use crate::pacing::share;
 use crate::stage::{Order, Stage, Worker};
@@ -49,7 +51,9 @@ fn run(
     let each = job.workers_of_part(engine);
     let (first, workers) = (job.part * each, job.parts * each);
     let epoch = instant_of(job.epoch_ns).ok_or(io::ErrorKind::InvalidInput)?;
-    make_room((first..first + each).map(|index| share(options.connections, index, workers)).sum());
+    descriptor_table::make_room(
+        (first..first + each).map(|index| share(options.connections, index, workers)).sum(),
+    );
     let live = LiveCounters::new(each);
     let stage = Stage::joined(epoch, board, first..first + each, options.requests.is_some());
     let is_news = Arc::new(AtomicBool::new(false));

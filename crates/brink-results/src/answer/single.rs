@@ -205,6 +205,7 @@ fn kernel(memory: &EndMemory) -> Option<String> {
     let within = if within.is_empty() { String::new() } else { format!("{}; ", within.join(", ")) };
     Some(format!("kernel {} ({within}{scope})", slope(&bytes)))
 }
+
 /// What was expected of memory beside what was measured, where connections take enough of it to be told.
 pub(super) fn predicted_memory(result: &CaseResult) -> Option<String> {
     /// Below this other programs move as much.

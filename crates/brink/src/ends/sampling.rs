@@ -6,11 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use brink_results::schema::{EndSample, PhaseMark, Plateau, SamplingCost, Usage};
+use brink_results::schema::{PhaseMark, Plateau, SamplingCost, Usage};
 use rustix::time::{ClockId, clock_gettime};
 
-use super::{Ends, Look, lock};
-use crate::plan::MANY;
+use super::{Ends, Look, lock, summed_if_many};
 
 /// How long the first sample is waited for.
 const FIRST_WITHIN: Duration = Duration::from_secs(1);
@@ -142,10 +141,7 @@ fn add(usage: &mut Usage, look: &Look) {
     usage.client.push(look.client.clone());
     usage.machine.push(look.machine.clone());
     let in_window = usage.phases.last().is_some_and(|mark| mark.name == "window");
-    let is_told = |target: &EndSample| in_window || target.workers.len() < MANY as usize;
-    usage.target.extend(look.target.clone().map(|target| match is_told(&target) {
-        true => target,
-        false => EndSample { workers: Vec::new(), ..target },
-    }));
+    let target = look.target.clone();
+    usage.target.extend(if in_window { target } else { target.map(summed_if_many) });
     usage.target_machine.extend(look.target_machine.clone());
 }
