@@ -33,8 +33,13 @@ pub fn cpu_quota_of(pid: u32) -> Option<f64> {
 
 fn cpu_quota_in(tree: &ProcTree) -> Option<f64> {
     let group = Group::of(tree, "cpu").ok()?;
+    least_cpu_quota(tree, &group).map(|(_, quota)| quota)
+}
+
+/// The group with the least quota, of a group and all above it that can be seen, and how many CPUs' time that is.
+pub(crate) fn least_cpu_quota<'a>(tree: &ProcTree, group: &'a Group) -> Option<(&'a Path, f64)> {
     let read = |path: PathBuf| tree.read_absolute(&path).ok();
-    let quota_of = |directory: &Path| {
+    let quota_of = |directory: &'a Path| {
         let (quota, period) = if group.version == 1 {
             (read(directory.join("cpu.cfs_quota_us"))?, read(directory.join("cpu.cfs_period_us"))?)
         } else {
@@ -45,9 +50,9 @@ fn cpu_quota_in(tree: &ProcTree) -> Option<f64> {
         // Without a quota it is `-1` in version 1 and `max` in version 2.
         let quota: f64 = quota.trim().parse().ok().filter(|quota| *quota > 0.0)?;
         let period: f64 = period.trim().parse().ok().filter(|period| *period > 0.0)?;
-        Some(quota / period)
+        Some((directory, quota / period))
     };
-    group.chain().filter_map(quota_of).min_by(f64::total_cmp)
+    group.chain().filter_map(quota_of).min_by(|a, b| a.1.total_cmp(&b.1))
 }
 
 fn read_in(tree: &ProcTree) -> Machine {

@@ -239,7 +239,6 @@ pub(crate) fn page_bytes() -> u64 {
     page_size() as u64
 }
 
-/// A tree with these files, of process 7. The directory goes when the first value does.
 /// The text of a file that does not tell its length, as those of /proc: in a few large reads, where reading to the end
 /// without knowing takes many small ones.
 fn read_text(path: &Path) -> io::Result<String> {
@@ -252,6 +251,7 @@ fn read_rest(mut file: fs::File) -> io::Result<String> {
     Ok(text)
 }
 
+/// A tree with these files, of process 7. The directory goes when the first value does.
 #[cfg(test)]
 pub(crate) fn fixture(files: &[(&str, &str)]) -> (tempfile::TempDir, ProcTree) {
     let dir = tempfile::tempdir().unwrap();

@@ -14,7 +14,10 @@ use brink_wire::value::format_count;
 
 use crate::schema::{CaseResult, End, Failure, FailurePoint, Validity, Verdict};
 
-pub use cpu::{BUSY_SHARE_MAX, OTHERS_SHARE_MAX, OTHERS_SHARE_TOLD, QUOTA_SHARE_MAX, STEAL_SHARE_MAX};
+pub use cpu::{
+    BUSY_SHARE_MAX, OTHERS_SHARE_MAX, OTHERS_SHARE_TOLD, QUOTA_SHARE_MAX, STEAL_SHARE_MAX,
+    THROTTLED_SHARE_MAX,
+};
 pub(crate) use missing::NO_REQUESTS;
 pub use steady::{STALL_SHARE_MAX, VARIATION_MAX, WARM_UP_MOVES_MAX, WARM_UP_SHARE_MAX};
 

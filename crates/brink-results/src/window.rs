@@ -71,6 +71,35 @@ pub fn machine_per_s(
     (elapsed_s >= MACHINE_S_MIN).then(|| (last.1 - first.1) / elapsed_s)
 }
 
+/// How a machine's control group was throttled for want of CPU quota.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Throttled {
+    /// Periods of the quota.
+    pub periods: u64,
+    /// Those in which it did not suffice.
+    pub throttled: u64,
+    /// How long the group stood still, the sum over CPUs, as a share of the time looked at: 2 is possible with two CPUs.
+    pub share: f64,
+}
+
+/// Between the first and the last sample in the span that know it. `None` with fewer than two, and where the group has no
+/// quota.
+#[must_use]
+pub fn throttled(samples: &[MachineSample], (start, end): (f64, f64)) -> Option<Throttled> {
+    let within = samples.iter().filter(|s| s.t_s >= start && s.t_s <= end);
+    let mut known = within.filter_map(|s| {
+        let group = s.usage.cgroup.as_ref()?;
+        Some((s.t_s, group.cpu_periods?, group.cpu_throttled_periods?, group.cpu_throttled_s?))
+    });
+    let first = known.next()?;
+    let last = known.next_back()?;
+    Some(Throttled {
+        periods: last.1.checked_sub(first.1)?,
+        throttled: last.2.checked_sub(first.2)?,
+        share: (last.3 - first.3) / (last.0 - first.0),
+    })
+}
+
 /// See [`machine_per_s`].
 const MACHINE_S_MIN: f64 = 1.5;
 

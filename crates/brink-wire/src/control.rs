@@ -233,8 +233,9 @@ pub struct MachineUsage {
 
 /// What the control groups of one process counted: cgroups(7), the kernel's admin-guide/cgroup-v1 and -v2.
 /// The first two figures are sums over the process's group and all above that can be seen, each for its own
-/// limit where the kernel tells that apart, so only their growth means anything. `None`: no such file, or not readable.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// limit where the kernel tells that apart, so only their growth means anything. The figures of the CPU are those of the
+/// group with the least quota of these. `None`: no such file, not readable, or no quota.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CgroupUsage {
     /// Whose.
@@ -250,6 +251,16 @@ pub struct CgroupUsage {
     /// were killed, whichever group above was full.
     #[serde(default)]
     pub oom_kills: Option<u64>,
+    /// `nr_periods` of cpu.stat: periods in which a CPU quota was handed out to somebody who asked (scheduler/sched-bwc).
+    #[serde(default)]
+    pub cpu_periods: Option<u64>,
+    /// `nr_throttled` of cpu.stat: those of them in which it did not suffice.
+    #[serde(default)]
+    pub cpu_throttled_periods: Option<u64>,
+    /// `throttled_usec` of cpu.stat (version 1: `throttled_time`), in seconds: how long the group stood still for want
+    /// of quota, the sum over CPUs.
+    #[serde(default)]
+    pub cpu_throttled_s: Option<f64>,
 }
 
 impl MachineUsage {

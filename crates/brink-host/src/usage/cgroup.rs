@@ -1,11 +1,12 @@
 //! What the control groups of one process count. The groups are found once, so that they still
 //! tell after the process was killed. Must not say what a count means.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use brink_wire::control::CgroupUsage;
 
 use crate::cgroup::Group;
+use crate::machine::least_cpu_quota;
 use crate::proc_tree::{ProcTree, field};
 
 /// Files of the groups of one process.
@@ -15,20 +16,28 @@ pub(super) struct CgroupCounts {
     pid: u32,
     pids: Option<Group>,
     memory: Option<Group>,
+    /// Where cpu.stat of the group with the least quota is, and the version.
+    cpu: Option<(PathBuf, u8)>,
 }
 
 impl CgroupCounts {
     pub(super) fn in_tree(tree: &ProcTree) -> Self {
         let pid = tree.pid().unwrap_or_else(std::process::id);
         let find = |controller| Group::of(tree, controller).ok();
-        Self { tree: tree.clone(), pid, pids: find("pids"), memory: find("memory") }
+        let cpu = find("cpu").and_then(|group| {
+            let (directory, _) = least_cpu_quota(tree, &group)?;
+            Some((directory.join("cpu.stat"), group.version))
+        });
+        Self { tree: tree.clone(), pid, pids: find("pids"), memory: find("memory"), cpu }
     }
 
     /// `None` where no group could be found.
     pub(super) fn sample(&self) -> Option<CgroupUsage> {
-        if self.pids.is_none() && self.memory.is_none() {
+        if self.pids.is_none() && self.memory.is_none() && self.cpu.is_none() {
             return None;
         }
+        let (file, version) = self.cpu.as_ref().map_or((None, 2), |(file, version)| (Some(file), *version));
+        let stat = file.and_then(|file| self.tree.read_absolute(file).ok()).unwrap_or_default();
         let memory = self.memory.as_ref();
         Some(CgroupUsage {
             pid: self.pid,
@@ -42,6 +51,12 @@ impl CgroupCounts {
                 1 => self.count(&group.directory, "memory.oom_control", "oom_kill "),
                 _ => self.count(&group.directory, "memory.events", "oom_kill "),
             }),
+            cpu_periods: field(&stat, "nr_periods "),
+            cpu_throttled_periods: field(&stat, "nr_throttled "),
+            cpu_throttled_s: match version {
+                1 => field(&stat, "throttled_time ").map(|ns| ns as f64 / 1e9),
+                _ => field(&stat, "throttled_usec ").map(|us| us as f64 / 1e6),
+            },
         })
     }
 
@@ -80,8 +95,13 @@ mod tests {
             ),
         ]);
         let counts = CgroupCounts::in_tree(&tree);
-        let expected =
-            CgroupUsage { pid: 7, pids_refusals: Some(7), memory_at_max: Some(9), oom_kills: Some(1) };
+        let expected = CgroupUsage {
+            pid: 7,
+            pids_refusals: Some(7),
+            memory_at_max: Some(9),
+            oom_kills: Some(1),
+            ..CgroupUsage::default()
+        };
         assert_eq!(counts.sample(), Some(expected.clone()));
         // The process is gone; its groups still tell.
         std::fs::remove_dir_all(dir.path().join("proc/7")).unwrap();
@@ -119,6 +139,41 @@ mod tests {
         ]);
         let got = CgroupCounts::in_tree(&tree).sample().unwrap();
         assert_eq!((got.pids_refusals, got.memory_at_max, got.oom_kills), (Some(1), Some(12), Some(2)));
+    }
+
+    #[test]
+    fn throttling_is_that_of_the_group_with_the_least_quota() {
+        let (_dir, tree) = fixture(&[
+            ("proc/7/cgroup", "0::/a/b\n"),
+            ("proc/self/mountinfo", "40 31 0:38 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"),
+            ("sys/fs/cgroup/a/cpu.max", "50000 100000\n"),
+            (
+                "sys/fs/cgroup/a/cpu.stat",
+                "usage_usec 5\nnr_periods 40\nnr_throttled 38\nthrottled_usec 2500000\n",
+            ),
+            ("sys/fs/cgroup/a/b/cpu.max", "max 100000\n"),
+            ("sys/fs/cgroup/a/b/cpu.stat", "usage_usec 5\nnr_periods 0\nnr_throttled 0\nthrottled_usec 0\n"),
+        ]);
+        let got = CgroupCounts::in_tree(&tree).sample().unwrap();
+        let throttled = (got.cpu_periods, got.cpu_throttled_periods, got.cpu_throttled_s);
+        assert_eq!(throttled, (Some(40), Some(38), Some(2.5)));
+        let version_1 = |quota| {
+            let (_dir, tree) = fixture(&[
+                ("proc/7/cgroup", "4:cpu,cpuacct:/a\n"),
+                (
+                    "proc/self/mountinfo",
+                    "31 23 0:27 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu,cpuacct\n",
+                ),
+                ("sys/fs/cgroup/cpu/a/cpu.cfs_quota_us", quota),
+                ("sys/fs/cgroup/cpu/a/cpu.cfs_period_us", "100000\n"),
+                ("sys/fs/cgroup/cpu/a/cpu.stat", "nr_periods 4\nnr_throttled 3\nthrottled_time 250000000\n"),
+            ]);
+            CgroupCounts::in_tree(&tree).sample()
+        };
+        let got = version_1("25000\n").unwrap();
+        let throttled = (got.cpu_periods, got.cpu_throttled_periods, got.cpu_throttled_s);
+        assert_eq!(throttled, (Some(4), Some(3), Some(0.25)));
+        assert_eq!(version_1("-1\n"), None, "without a quota nothing is throttled");
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use super::CLIENT_CPU_SHARE_MAX;
 use crate::case::Origin;
 use crate::schema::{CaseResult, EndFacts, MachineSample, Verdict};
-use crate::window;
+use crate::window::{self, Throttled};
 
 /// Share of all CPU time that a hypervisor may have stolen.
 pub const STEAL_SHARE_MAX: f64 = 0.02;
@@ -17,34 +17,33 @@ pub const OTHERS_SHARE_TOLD: f64 = 0.1;
 pub const OTHERS_SHARE_MAX: f64 = 0.25;
 /// Share of all CPU time from which a machine has none to spare.
 pub const BUSY_SHARE_MAX: f64 = 0.9;
-/// Share of a quota from which who has it is at it. The kernel hands a quota out to each CPU in slices of 5 ms, and what is left
-/// of them when a period of 100 ms ends is lost in part: Documentation/scheduler/sched-bwc.rst. Of a quota of 5 ms 90% to
-/// 94% were seen to be used by programs that asked for all.
+/// Share of a quota from which who has it is at it, where the kernel does not tell how often it did not suffice. It hands
+/// a quota out to each CPU in slices of 5 ms, and what is left of them when a period of 100 ms ends is lost in part:
+/// Documentation/scheduler/sched-bwc.rst. Of a quota of 5 ms 90% to 94% were seen to be used by programs that asked for
+/// all, and under 80% where other programs took CPU time as well.
 pub const QUOTA_SHARE_MAX: f64 = 0.8;
+/// Share of the time that a client may stand still for want of quota: more decides what is told of latency at p99.
+pub const THROTTLED_SHARE_MAX: f64 = 0.01;
 
 /// The client used what it may.
 pub(super) fn client_bound(result: &CaseResult) -> Option<String> {
+    let quota = result.facts.client.machine.cpu_quota.filter(|quota| *quota > 0.0);
+    let throttled = window::throttled(&result.usage.machine, window::span(result)?);
+    let at_quota = match (quota, throttled) {
+        // The kernel counts it: what was used need not tell.
+        (Some(quota), Some(throttled)) => stood_still(result, quota, throttled),
+        (Some(quota), None) => used_quota(result, quota),
+        (None, _) => None,
+    };
+    at_quota.or_else(|| used_cpus(result))
+}
+
+/// The client used the CPUs that its threads can.
+fn used_cpus(result: &CaseResult) -> Option<String> {
     let used = window::client_cpu_per_s(result)?;
     let load = &result.case.load;
-    let machine = &result.facts.client.machine;
-    let cpus = match (&load.cpus, machine.cpus_allowed.len()) {
-        (Some(cpus), _) => cpus.len(),
-        (None, 0) => machine.cpus as usize,
-        (None, allowed) => allowed,
-    };
-    // The engine with a thread for each connection is bounded by the CPUs alone.
+    let (may, cpus) = cpus_of_client(result);
     let threads = u64::from(load.threads) * u64::from(load.processes);
-    let may = if load.engine == "threads" { cpus } else { cpus.min(threads as usize) } as f64;
-    let quota = machine.cpu_quota.filter(|quota| *quota > 0.0 && *quota < may);
-    if let Some(quota) = quota.filter(|quota| used >= QUOTA_SHARE_MAX * quota) {
-        return Some(format!(
-            "the client used {used:.2} CPU seconds per second of the {quota:.2} that its control group may use \
-             (cpu.max, cpu.cfs_quota_us)"
-        ));
-    }
-    if let Some(reason) = both_at_quota(result, used) {
-        return Some(reason);
-    }
     if may <= 0.0 || used < CLIENT_CPU_SHARE_MAX * may {
         return None;
     }
@@ -61,21 +60,73 @@ pub(super) fn client_bound(result: &CaseResult) -> Option<String> {
     })
 }
 
-/// Both ends share a quota and used it up. A target that brink started begins in the client's control group
-/// (fork(2)); with another quota it has moved.
-fn both_at_quota(result: &CaseResult, client: f64) -> Option<String> {
-    if !matches!(result.case.target.origin, Origin::Started | Origin::Command { .. }) {
-        return None;
-    }
-    let quota = result.facts.client.machine.cpu_quota.filter(|quota| *quota > 0.0)?;
-    let target = window::target_cpu_per_s(result)?;
-    let is_shared = result.facts.target.as_ref()?.machine.cpu_quota == Some(quota);
-    (is_shared && client + target >= QUOTA_SHARE_MAX * quota).then(|| {
+/// How many CPUs the client's threads of load can use, of how many.
+fn cpus_of_client(result: &CaseResult) -> (f64, usize) {
+    let load = &result.case.load;
+    let machine = &result.facts.client.machine;
+    let cpus = match (&load.cpus, machine.cpus_allowed.len()) {
+        (Some(cpus), _) => cpus.len(),
+        (None, 0) => machine.cpus as usize,
+        (None, allowed) => allowed,
+    };
+    // The engine with a thread for each connection is bounded by the CPUs alone.
+    let threads = u64::from(load.threads) * u64::from(load.processes);
+    (if load.engine == "threads" { cpus } else { cpus.min(threads as usize) } as f64, cpus)
+}
+
+/// Where a quota is set, in words.
+const QUOTA_FILES: &str = "cpu.max, cpu.cfs_quota_us";
+
+/// The client's control group had no CPU time left to give, so that what was due waited.
+fn stood_still(result: &CaseResult, quota: f64, throttled: Throttled) -> Option<String> {
+    let Throttled { periods, throttled, share } = throttled;
+    let used =
+        |per_s: Option<f64>| per_s.map_or_else(|| "an unknown share".to_owned(), |used| format!("{used:.2}"));
+    let client = used(window::client_cpu_per_s(result));
+    let (users, whose) = if is_of_same_group(result, quota) {
+        (
+            format!("the client used {client} and the target {}", used(window::target_cpu_per_s(result))),
+            "their",
+        )
+    } else {
+        (format!("the client used {client}"), "its")
+    };
+    (share > THROTTLED_SHARE_MAX).then(|| {
         format!(
-            "the client used {client:.2} and the target {target:.2} CPU seconds per second of the {quota:.2} that their \
-             control group may use together (cpu.max, cpu.cfs_quota_us)"
+            "the client stood still for want of CPU quota in {throttled} of {periods} periods: {users} of the {quota:.2} \
+             CPU seconds per second that {whose} control group may use ({QUOTA_FILES})"
         )
     })
+}
+
+/// What was used is nearly the quota, alone or together with the target.
+fn used_quota(result: &CaseResult, quota: f64) -> Option<String> {
+    let used = window::client_cpu_per_s(result)?;
+    let (may, _) = cpus_of_client(result);
+    if quota < may && used >= QUOTA_SHARE_MAX * quota {
+        return Some(format!(
+            "the client used {used:.2} CPU seconds per second of the {quota:.2} that its control group may use \
+             ({QUOTA_FILES})"
+        ));
+    }
+    both_at_quota(result, used, quota)
+}
+
+/// Both ends share a quota and used it up.
+fn both_at_quota(result: &CaseResult, client: f64, quota: f64) -> Option<String> {
+    let target = window::target_cpu_per_s(result).filter(|_| is_of_same_group(result, quota))?;
+    (client + target >= QUOTA_SHARE_MAX * quota).then(|| {
+        format!(
+            "the client used {client:.2} and the target {target:.2} CPU seconds per second of the {quota:.2} that their \
+             control group may use together ({QUOTA_FILES})"
+        )
+    })
+}
+
+/// A target that brink started begins in the client's control group (fork(2)); with another quota it has moved.
+fn is_of_same_group(result: &CaseResult, quota: f64) -> bool {
+    let is_started = matches!(result.case.target.origin, Origin::Started | Origin::Command { .. });
+    is_started && result.facts.target.as_ref().is_some_and(|target| target.machine.cpu_quota == Some(quota))
 }
 
 /// The target used what its control group may. That is what was measured, and no fault of the measuring.
@@ -85,7 +136,7 @@ pub(super) fn target_at_quota(result: &CaseResult) -> Option<String> {
     (used >= QUOTA_SHARE_MAX * quota).then(|| {
         format!(
             "the target was at its CPU quota: it used {used:.2} CPU seconds per second of the {quota:.2} that its control \
-             group may use (cpu.max, cpu.cfs_quota_us)"
+             group may use ({QUOTA_FILES})"
         )
     })
 }

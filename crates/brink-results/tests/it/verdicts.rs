@@ -6,7 +6,7 @@ use brink_results::case::Workload;
 use brink_results::schema::{CaseResult, MachineSample, Validity, Verdict};
 use brink_results::verdict::{Input, judge};
 use brink_results::window;
-use brink_wire::control::MachineUsage;
+use brink_wire::control::{CgroupUsage, MachineUsage};
 use brink_wire::delay::Delay;
 
 use crate::fixtures::{MODELS, at_limit, nothing_opened, result};
@@ -398,6 +398,31 @@ fn a_quota_is_an_allowance() {
         "{shared:?}"
     );
     assert_eq!(quota(0.65, 0.64).verdict, Verdict::Valid, "another group");
+    let throttled = |share: f64| {
+        let mut made = result(MODELS[2], 1000);
+        made.facts.client.machine.cpu_quota = Some(2.0);
+        made.facts.target.as_mut().unwrap().machine.cpu_quota = Some(2.0);
+        machine(&mut made, 0.6, 0.0, Some(0.0));
+        for sample in &mut made.usage.machine {
+            let periods = (10.0 * sample.t_s) as u64;
+            sample.usage.cgroup = Some(CgroupUsage {
+                cpu_periods: Some(periods),
+                cpu_throttled_periods: Some(periods / 2),
+                cpu_throttled_s: Some(share * sample.t_s),
+                ..CgroupUsage::default()
+            });
+        }
+        judged(&made)
+    };
+    let stood_still = throttled(0.02);
+    assert_eq!(stood_still.verdict, Verdict::ClientBound, "although far from the quota: {stood_still:?}");
+    assert!(
+        stood_still.reasons[0].starts_with("the client stood still for want of CPU quota in ")
+            && stood_still.reasons[0]
+                .contains("of the 2.00 CPU seconds per second that their control group may use"),
+        "{stood_still:?}"
+    );
+    assert_eq!(throttled(0.005).verdict, Verdict::Valid);
     let finding = quota(1.5, 0.4);
     assert_eq!(finding.verdict, Verdict::Valid, "it is what was measured");
     assert!(finding.reasons[0].contains("the target was at its CPU quota: it used 0.38"), "{finding:?}");

@@ -76,6 +76,21 @@ static OF_MACHINE: &[OfMachine] = &[
         "Processes of the control group that were killed for want of memory.",
         |m| cgroup(m, |c| c.oom_kills),
     ),
+    ("cgroup_cpu_periods_total", Counter, "Periods of the CPU quota of a control group.", |m| {
+        cgroup(m, |c| c.cpu_periods)
+    }),
+    (
+        "cgroup_cpu_throttled_periods_total",
+        Counter,
+        "Periods in which the CPU quota of a control group did not suffice.",
+        |m| cgroup(m, |c| c.cpu_throttled_periods),
+    ),
+    (
+        "cgroup_cpu_throttled_seconds_total",
+        Counter,
+        "How long a control group stood still for want of CPU quota, the sum over CPUs.",
+        |m| m.cgroup.as_ref().and_then(|c| c.cpu_throttled_s),
+    ),
 ];
 
 static OF_PROCESS: &[OfProcess] = &[
