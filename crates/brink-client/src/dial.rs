@@ -75,7 +75,7 @@ pub(crate) struct Dialer {
     dialled: u64,
 }
 
-/// One source address (`None`: the kernel's choice), and the ports to ask for on it.
+/// One source address (`None`: what the kernel chooses), and the ports to ask for on it.
 #[derive(Debug)]
 struct Source {
     address: Option<IpAddr>,
@@ -100,9 +100,12 @@ impl Dialer {
         let rotation = worker.options.first_connection_id;
         let ports = range.map(|range| PortWindows::new(range, worker.index, worker.workers, rotation));
         let source = |address| Source { address, ports: ports.clone() };
+        let by_itself = source_chosen_for(*target);
+        // What the kernel chooses anyway need not be asked for, which saves two system calls a connection.
+        let asked = |&address: &IpAddr| source(Some(address).filter(|_| by_itself != Some(address)));
         let sources = match sources.as_slice() {
             [] => vec![source(None)],
-            some => some.iter().map(|&address| source(Some(address))).collect(),
+            some => some.iter().map(asked).collect(),
         };
         let may_meet_itself = range.is_none_or(|(low, high)| (low..=high).contains(&target.port()));
         Self { target: SockAddr::from(*target), may_meet_itself, sources, dialled: 0 }
@@ -138,6 +141,15 @@ impl Dialer {
             }
         }
     }
+}
+
+/// The source address that the kernel chooses for a destination where none is asked for, as connect(2) of a datagram
+/// socket tells without sending anything (udp(7)). `None`: there is no way to it, or it cannot be told.
+fn source_chosen_for(target: SocketAddr) -> Option<IpAddr> {
+    let socket = Socket::new(Domain::for_address(target), Type::DGRAM, Some(Protocol::UDP)).ok()?;
+    socket.connect(&target.into()).ok()?;
+    let chosen = socket.local_addr().ok()?.as_socket()?.ip();
+    (!chosen.is_unspecified()).then_some(chosen)
 }
 
 /// A socket whose connect(2) was called.
@@ -251,6 +263,17 @@ mod tests {
         assert!(is_met(&socket, &own));
         let other = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
         assert!(!is_met(&socket, &SockAddr::from(other)));
+    }
+
+    #[test]
+    fn the_kernel_tells_which_source_it_would_choose() {
+        for own in ["127.0.0.1", "127.0.0.7"] {
+            let target = SocketAddr::new(own.parse().unwrap(), 9);
+            let chosen = source_chosen_for(target);
+            let listener = std::net::TcpListener::bind(SocketAddr::new(target.ip(), 0)).unwrap();
+            let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            assert_eq!(chosen, Some(stream.local_addr().unwrap().ip()));
+        }
     }
 
     #[test]
