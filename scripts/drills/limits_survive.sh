@@ -26,7 +26,7 @@ cpu_during() { # NAME PROGRAM ...
 survives() { # NAME ERRNO
     local name=$1 errno=$2 load wrong='' idle knocked held
     bg "$name.hold" timeout --kill-after=3 30 "$BRINK" load "${AT[@]}" --no-preflight -c 600 --workload hold --heartbeat 500ms \
-        --warmup 200ms -d 4s --timeout 1s --format json
+        --warmup 200ms -d 6s --timeout 1s --format json
     load=$LAST_PID
     wait_for 15 "$name: the window" grep -q window "$name.hold.err"
     held=$(fds)
@@ -34,6 +34,11 @@ survives() { # NAME ERRNO
     idle=$PERCENT
     cpu_during "$name.flood" python3 "$drills_dir/flood.py" "$ADDRESS" 1.5
     expect_rc "$name.flood" 0
+    if ((PERCENT > CPU_PERCENT_MAX)); then
+        # Who spins does so twice; once may be CPU time that others took.
+        cpu_during "$name.flood" python3 "$drills_dir/flood.py" "$ADDRESS" 1.5
+        expect_rc "$name.flood" 0
+    fi
     knocked=$PERCENT
     reap 30 "$load"
     # At once: no pause between the last close and the first connect but that of starting a program.
