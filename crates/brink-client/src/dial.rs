@@ -100,12 +100,13 @@ impl Dialer {
         let rotation = worker.options.first_connection_id;
         let ports = range.map(|range| PortWindows::new(range, worker.index, worker.workers, rotation));
         let source = |address| Source { address, ports: ports.clone() };
-        let by_itself = source_chosen_for(*target);
-        // What the kernel chooses anyway need not be asked for, which saves two system calls a connection.
-        let asked = |&address: &IpAddr| source(Some(address).filter(|_| by_itself != Some(address)));
         let sources = match sources.as_slice() {
             [] => vec![source(None)],
-            some => some.iter().map(asked).collect(),
+            some => {
+                // What the kernel chooses anyway need not be asked for, which saves two system calls a connection.
+                let chosen = source_chosen_for(*target);
+                some.iter().map(|&own| source(Some(own).filter(|_| chosen != Some(own)))).collect()
+            }
         };
         let may_meet_itself = range.is_none_or(|(low, high)| (low..=high).contains(&target.port()));
         Self { target: SockAddr::from(*target), may_meet_itself, sources, dialled: 0 }
@@ -143,9 +144,13 @@ impl Dialer {
     }
 }
 
-/// The source address that the kernel chooses for a destination where none is asked for, as connect(2) of a datagram
-/// socket tells without sending anything (udp(7)). `None`: there is no way to it, or it cannot be told.
+/// The source address that the kernel chooses for a destination on loopback where none is asked for, as connect(2) of a
+/// datagram socket tells without sending anything (udp(7)). `None`: it cannot be told; for any other destination it may
+/// differ from one connection to the next (routes of several hops, rules by protocol: ip-route(8), ip-rule(8)).
 fn source_chosen_for(target: SocketAddr) -> Option<IpAddr> {
+    if !target.ip().is_loopback() {
+        return None;
+    }
     let socket = Socket::new(Domain::for_address(target), Type::DGRAM, Some(Protocol::UDP)).ok()?;
     socket.connect(&target.into()).ok()?;
     let chosen = socket.local_addr().ok()?.as_socket()?.ip();
@@ -274,6 +279,7 @@ mod tests {
             let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             assert_eq!(chosen, Some(stream.local_addr().unwrap().ip()));
         }
+        assert_eq!(source_chosen_for(SocketAddr::from(([192, 0, 2, 1], 9))), None, "elsewhere it may change");
     }
 
     #[test]

@@ -60,16 +60,18 @@ fn possible(cpu_per_s: f64, end: Option<&EndFacts>) -> Option<f64> {
 #[must_use]
 pub fn machine_per_s(
     samples: &[MachineSample],
-    (start, end): (f64, f64),
+    span: (f64, f64),
     counter: fn(&MachineSample) -> Option<f64>,
 ) -> Option<f64> {
-    let within = samples.iter().filter(|s| s.t_s >= start && s.t_s <= end);
-    let mut known = within.filter_map(|s| Some((s.t_s, counter(s)?)));
+    let mut known = machine_within(samples, span).filter_map(|s| Some((s.t_s, counter(s)?)));
     let first = known.next()?;
     let last = known.next_back()?;
     let elapsed_s = last.0 - first.0;
     (elapsed_s >= MACHINE_S_MIN).then(|| (last.1 - first.1) / elapsed_s)
 }
+
+/// See [`machine_per_s`].
+const MACHINE_S_MIN: f64 = 1.5;
 
 /// How a machine's control group was throttled for want of CPU quota.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -85,9 +87,8 @@ pub struct Throttled {
 /// Between the first and the last sample in the span that know it. `None` with fewer than two, and where the group has no
 /// quota.
 #[must_use]
-pub fn throttled(samples: &[MachineSample], (start, end): (f64, f64)) -> Option<Throttled> {
-    let within = samples.iter().filter(|s| s.t_s >= start && s.t_s <= end);
-    let mut known = within.filter_map(|s| {
+pub fn throttled(samples: &[MachineSample], span: (f64, f64)) -> Option<Throttled> {
+    let mut known = machine_within(samples, span).filter_map(|s| {
         let group = s.usage.cgroup.as_ref()?;
         Some((s.t_s, group.cpu_periods?, group.cpu_throttled_periods?, group.cpu_throttled_s?))
     });
@@ -99,9 +100,6 @@ pub fn throttled(samples: &[MachineSample], (start, end): (f64, f64)) -> Option<
         share: (last.3 - first.3) / (last.0 - first.0),
     })
 }
-
-/// See [`machine_per_s`].
-const MACHINE_S_MIN: f64 = 1.5;
 
 /// The most threads seen in the span.
 #[must_use]
@@ -183,6 +181,13 @@ pub fn workers(result: &CaseResult) -> Vec<WorkerUsage> {
 }
 
 fn within(samples: &[EndSample], (start, end): (f64, f64)) -> impl Iterator<Item = &EndSample> {
+    samples.iter().filter(move |s| s.t_s >= start && s.t_s <= end)
+}
+
+fn machine_within(
+    samples: &[MachineSample],
+    (start, end): (f64, f64),
+) -> impl DoubleEndedIterator<Item = &MachineSample> {
     samples.iter().filter(move |s| s.t_s >= start && s.t_s <= end)
 }
 

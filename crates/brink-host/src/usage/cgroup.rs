@@ -16,28 +16,25 @@ pub(super) struct CgroupCounts {
     pid: u32,
     pids: Option<Group>,
     memory: Option<Group>,
-    /// Where cpu.stat of the group with the least quota is, and the version.
-    cpu: Option<(PathBuf, u8)>,
+    /// cpu.stat of the group with the least quota.
+    cpu_stat: Option<PathBuf>,
 }
 
 impl CgroupCounts {
     pub(super) fn in_tree(tree: &ProcTree) -> Self {
         let pid = tree.pid().unwrap_or_else(std::process::id);
         let find = |controller| Group::of(tree, controller).ok();
-        let cpu = find("cpu").and_then(|group| {
-            let (directory, _) = least_cpu_quota(tree, &group)?;
-            Some((directory.join("cpu.stat"), group.version))
-        });
-        Self { tree: tree.clone(), pid, pids: find("pids"), memory: find("memory"), cpu }
+        let cpu_stat = find("cpu").and_then(|group| Some(least_cpu_quota(tree, &group)?.0.join("cpu.stat")));
+        Self { tree: tree.clone(), pid, pids: find("pids"), memory: find("memory"), cpu_stat }
     }
 
     /// `None` where no group could be found.
     pub(super) fn sample(&self) -> Option<CgroupUsage> {
-        if self.pids.is_none() && self.memory.is_none() && self.cpu.is_none() {
+        if self.pids.is_none() && self.memory.is_none() && self.cpu_stat.is_none() {
             return None;
         }
-        let (file, version) = self.cpu.as_ref().map_or((None, 2), |(file, version)| (Some(file), *version));
-        let stat = file.and_then(|file| self.tree.read_absolute(file).ok()).unwrap_or_default();
+        let cpu_stat = self.cpu_stat.as_ref().and_then(|file| self.tree.read_absolute(file).ok());
+        let of_cpu = |name| field(cpu_stat.as_ref()?, name);
         let memory = self.memory.as_ref();
         Some(CgroupUsage {
             pid: self.pid,
@@ -51,12 +48,12 @@ impl CgroupCounts {
                 1 => self.count(&group.directory, "memory.oom_control", "oom_kill "),
                 _ => self.count(&group.directory, "memory.events", "oom_kill "),
             }),
-            cpu_periods: field(&stat, "nr_periods "),
-            cpu_throttled_periods: field(&stat, "nr_throttled "),
-            cpu_throttled_s: match version {
-                1 => field(&stat, "throttled_time ").map(|ns| ns as f64 / 1e9),
-                _ => field(&stat, "throttled_usec ").map(|us| us as f64 / 1e6),
-            },
+            cpu_periods: of_cpu("nr_periods "),
+            cpu_throttled_periods: of_cpu("nr_throttled "),
+            // Version 2 has the one, version 1 the other.
+            cpu_throttled_s: of_cpu("throttled_usec ")
+                .map(|us| us as f64 / 1e6)
+                .or_else(|| of_cpu("throttled_time ").map(|ns| ns as f64 / 1e9)),
         })
     }
 

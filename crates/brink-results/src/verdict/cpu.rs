@@ -41,9 +41,8 @@ pub(super) fn client_bound(result: &CaseResult) -> Option<String> {
 /// The client used the CPUs that its threads can.
 fn used_cpus(result: &CaseResult) -> Option<String> {
     let used = window::client_cpu_per_s(result)?;
-    let load = &result.case.load;
     let (may, cpus) = cpus_of_client(result);
-    let threads = u64::from(load.threads) * u64::from(load.processes);
+    let threads = threads_of_load(result);
     if may <= 0.0 || used < CLIENT_CPU_SHARE_MAX * may {
         return None;
     }
@@ -70,8 +69,13 @@ fn cpus_of_client(result: &CaseResult) -> (f64, usize) {
         (None, allowed) => allowed,
     };
     // The engine with a thread for each connection is bounded by the CPUs alone.
-    let threads = u64::from(load.threads) * u64::from(load.processes);
-    (if load.engine == "threads" { cpus } else { cpus.min(threads as usize) } as f64, cpus)
+    let may = if load.engine == "threads" { cpus } else { cpus.min(threads_of_load(result) as usize) };
+    (may as f64, cpus)
+}
+
+/// Threads of load, of all processes of the client.
+fn threads_of_load(result: &CaseResult) -> u64 {
+    u64::from(result.case.load.threads) * u64::from(result.case.load.processes)
 }
 
 /// Where a quota is set, in words.
@@ -80,6 +84,9 @@ const QUOTA_FILES: &str = "cpu.max, cpu.cfs_quota_us";
 /// The client's control group had no CPU time left to give, so that what was due waited.
 fn stood_still(result: &CaseResult, quota: f64, throttled: Throttled) -> Option<String> {
     let Throttled { periods, throttled, share } = throttled;
+    if share <= THROTTLED_SHARE_MAX {
+        return None;
+    }
     let used =
         |per_s: Option<f64>| per_s.map_or_else(|| "an unknown share".to_owned(), |used| format!("{used:.2}"));
     let client = used(window::client_cpu_per_s(result));
@@ -91,12 +98,10 @@ fn stood_still(result: &CaseResult, quota: f64, throttled: Throttled) -> Option<
     } else {
         (format!("the client used {client}"), "its")
     };
-    (share > THROTTLED_SHARE_MAX).then(|| {
-        format!(
-            "the client stood still for want of CPU quota in {throttled} of {periods} periods: {users} of the {quota:.2} \
-             CPU seconds per second that {whose} control group may use ({QUOTA_FILES})"
-        )
-    })
+    Some(format!(
+        "the client stood still for want of CPU quota in {throttled} of {periods} periods: {users} of the {quota:.2} \
+         CPU seconds per second that {whose} control group may use ({QUOTA_FILES})"
+    ))
 }
 
 /// What was used is nearly the quota, alone or together with the target.
