@@ -76,7 +76,7 @@ pub fn run(
 ) -> Result<CaseResult, NotRun> {
     let mut prepared = run::prepare(case, settings)?;
     let mut watch = prepared.watch();
-    prepared.forecast(&watch);
+    prepared.forecast(&mut watch, Some(&settings.stop));
     tell(News::Preamble(&prepared.preamble()));
     let floor = Floor::new(climbing.memory_floor_bytes, prepared.context.client.machine.memory_bytes);
     let mut ascent = Ascent {

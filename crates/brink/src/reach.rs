@@ -8,7 +8,7 @@ use brink_client::control::{ControlClient, ControlError};
 use brink_host::{connections, descent};
 use brink_results::case::{Case, Origin};
 use brink_results::schema::EndFacts;
-use brink_wire::control::{Info, Ready};
+use brink_wire::control::{Info, LimitReading, Ready};
 
 use crate::ends::Watched;
 use crate::plan;
@@ -282,6 +282,14 @@ impl Reached {
         usage.map_or((0, None), |usage| {
             (usage.counters.live, usage.processes.iter().map(|process| process.threads).sum())
         })
+    }
+
+    /// Its limits with what is in use of them now, as far as it says or /proc does.
+    pub fn limits(&mut self) -> Option<Vec<LimitReading>> {
+        match &mut self.control {
+            Some(control) => control.limits().ok(),
+            None => self.sampled.map(brink_host::limits::read),
+        }
     }
 
     /// How it is looked at while it is loaded. Takes the control plane along.

@@ -4,6 +4,7 @@
 //! A case that fails is a result too; only what never began has none.
 
 pub mod background;
+mod easing;
 mod watch;
 pub mod witness;
 
@@ -119,7 +120,7 @@ pub fn run(
 ) -> Result<CaseResult, NotRun> {
     let mut prepared = prepare(case, settings)?;
     let mut watch = prepared.watch();
-    prepared.forecast(&watch);
+    prepared.forecast(&mut watch, Some(&settings.stop).filter(|_| settings.preflight));
     if let Some(why) = prepared.forecast.short.clone().filter(|_| settings.preflight) {
         return Err(NotRun::Refused(Box::new(prepared.context), why));
     }
@@ -142,13 +143,15 @@ pub fn run(
 pub fn prepare(mut case: Case, settings: &Settings) -> Result<Prepared, NotRun> {
     let began = Instant::now();
     let mut context = context(&case);
-    let client_limits = context.client.limits.clone();
-    let cpus = context.client.machine.cpus_allowed.len() as u32;
-    let untracked = preflight::untracked(&client_limits);
-    let before = preflight::check(&case, &Surroundings::before(&case, &untracked, cpus));
-    context.predicted.clone_from(&before.predicted);
-    let mut forecast = before.clone();
-    if let Some(why) = before.short.filter(|_| settings.preflight) {
+    let mut forecast = before(&context);
+    if settings.preflight {
+        forecast = easing::wait(forecast, &settings.stop, || {
+            context.client.limits = own_limits();
+            before(&context)
+        });
+    }
+    context.predicted.clone_from(&forecast.predicted);
+    if let Some(why) = forecast.short.clone().filter(|_| settings.preflight) {
         return Err(NotRun::Refused(Box::new(context), why));
     }
     let mut reached = match reach::reach(&mut case, &settings.permission) {
@@ -165,14 +168,18 @@ pub fn prepare(mut case: Case, settings: &Settings) -> Result<Prepared, NotRun> 
     context.case = case;
     if let Some(facts) = &reached.facts {
         context.target = Some(facts.clone());
-        let facts = facts.clone();
-        let (strangers, target_threads) = reached.busy();
-        let of_target = preflight::untracked(&facts.limits);
-        let running = of_running(&context, &reached, &untracked, &of_target);
-        let after = preflight::check(&context.case, &Surroundings { strangers, target_threads, ..running });
-        context.predicted.clone_from(&after.predicted);
-        forecast = after.clone();
-        if let Some(why) = after.short.filter(|_| settings.preflight) {
+        forecast = after(&context, &mut reached);
+        if settings.preflight {
+            forecast = easing::wait(forecast, &settings.stop, || {
+                context.client.limits = own_limits();
+                if let (Some(facts), Some(limits)) = (&mut context.target, reached.limits()) {
+                    facts.limits = limits;
+                }
+                after(&context, &mut reached)
+            });
+        }
+        context.predicted.clone_from(&forecast.predicted);
+        if let Some(why) = forecast.short.clone().filter(|_| settings.preflight) {
             return Err(NotRun::Refused(Box::new(context), why));
         }
     }
@@ -202,6 +209,26 @@ pub fn prepare(mut case: Case, settings: &Settings) -> Result<Prepared, NotRun> 
     Ok(Prepared { context, reached, options, engine, background, forecast, began })
 }
 
+fn own_limits() -> Vec<LimitReading> {
+    brink_host::limits::read(std::process::id())
+}
+
+/// What arithmetic says before the target is reached.
+fn before(context: &Context) -> Forecast {
+    let untracked = preflight::untracked(&context.client.limits);
+    let cpus = context.client.machine.cpus_allowed.len() as u32;
+    preflight::check(&context.case, &Surroundings::before(&context.case, &untracked, cpus))
+}
+
+/// What it says of a target that was reached, with what that has in use now.
+fn after(context: &Context, reached: &mut Reached) -> Forecast {
+    let (strangers, target_threads) = reached.busy();
+    let client = preflight::untracked(&context.client.limits);
+    let target = context.target.as_ref().map(|facts| preflight::untracked(&facts.limits)).unwrap_or_default();
+    let running = of_running(context, reached, &client, &target);
+    preflight::check(&context.case, &Surroundings { strangers, target_threads, ..running })
+}
+
 fn engine(name: &str) -> Result<&'static Engine, String> {
     brink_client::find(name).ok_or_else(|| format!("no engine `{name}`"))
 }
@@ -229,8 +256,22 @@ impl Prepared {
         Watch::new(self.began, &mut self.reached, same_machine, per_s)
     }
 
-    /// Reckons again with what is in use now, right before the first connection.
-    pub fn forecast(&mut self, watch: &Watch) {
+    /// Reckons again with what is in use now, right before the first connection. `waits`: for what comes free,
+    /// unless that is asked to stop.
+    pub fn forecast(&mut self, watch: &mut Watch, waits: Option<&brink_client::Stop>) {
+        let mut forecast = self.reckon(watch);
+        if let Some(stop) = waits {
+            forecast = easing::wait(forecast, stop, || {
+                watch.look_afresh();
+                self.reckon(watch)
+            });
+        }
+        self.context.predicted.clone_from(&forecast.predicted);
+        self.context.predicted_memory.clone_from(&forecast.memory);
+        self.forecast = forecast;
+    }
+
+    fn reckon(&self, watch: &Watch) -> Forecast {
         let (limits, ports, live, threads) = watch.with_witness(|witness| {
             let ports = witness.ports().map(<[_]>::to_vec);
             (witness.limits().clone(), ports, witness.live(), witness.threads())
@@ -245,10 +286,7 @@ impl Prepared {
             target_threads: threads,
             ..of_running(&self.context, &self.reached, &client, &target)
         };
-        let forecast = preflight::check(&self.context.case, &around);
-        self.context.predicted.clone_from(&forecast.predicted);
-        self.context.predicted_memory.clone_from(&forecast.memory);
-        self.forecast = forecast;
+        preflight::check(&self.context.case, &around)
     }
 
     /// What is known before the first connection.
@@ -322,7 +360,7 @@ pub fn context(case: &Case) -> Context {
         started: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
         client: EndFacts {
             machine: brink_host::machine::read(),
-            limits: brink_host::limits::read(std::process::id()),
+            limits: own_limits(),
             work_error_ratio: None,
         },
         target: None,

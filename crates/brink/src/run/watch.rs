@@ -199,6 +199,13 @@ impl Watch {
         look
     }
 
+    /// Looks at both ends and their limits before anything is opened. What was in use until now is not the run's.
+    pub fn look_afresh(&mut self) {
+        lock(&self.witness).forget_use();
+        self.look();
+        self.note_limits();
+    }
+
     /// Does something with both ends, between two courses.
     pub fn with_ends<T>(&self, act: impl FnOnce(&mut Ends) -> T) -> T {
         act(&mut lock(&self.ends))

@@ -295,6 +295,11 @@ impl Witness {
         self.limits.note(now);
     }
 
+    /// What was in use until now is forgotten.
+    pub fn forget_use(&mut self) {
+        (self.limits, self.live, self.threads) = (Limits::default(), None, None);
+    }
+
     /// Whether nearly as much memory is available as before the first connection: a kernel takes its time to take back
     /// what thousands of threads had.
     pub fn is_memory_back(&self, look: &Look) -> bool {
