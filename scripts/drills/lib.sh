@@ -154,6 +154,22 @@ end() { # PID
     wait "$1" 2>/dev/null || true
 }
 
+# Two programs for each CPU that use it, until `at_ease`, but not for long.
+busy=()
+make_busy() {
+    local n
+    for ((n = 0; n < 2 * $(nproc); n++)); do
+        bg "busy$n" timeout --kill-after=3 30 python3 "$drills_dir/busy.py" burn 20
+        busy+=("$LAST_PID")
+    done
+}
+
+at_ease() {
+    local pid
+    for pid in "${busy[@]}"; do end "$pid"; done
+    busy=()
+}
+
 # Waits for a background process and leaves its exit code in RC.
 reap() { # SECONDS PID
     wait_for "$1" "the end of process $2" gone "$2"

@@ -136,15 +136,11 @@ stall() {
 
 # More programs than CPUs beside it.
 others() {
-    local n busy=()
-    for ((n = 0; n < 2 * ${#cpus[@]}; n++)); do
-        bg "busy$n" timeout --kill-after=3 30 python3 "$drills_dir/busy.py" burn 20
-        busy+=("$LAST_PID")
-    done
+    make_busy
     load others --model mio --delay 20ms -c 100 -d 3s
     expect_rc others 5
     check_json others.out "any('other programs used' in why for why in r['validity']['reasons'])" "others: told"
-    for n in "${busy[@]}"; do end "$n"; done
+    at_ease
 }
 
 # A control group that gives both ends a twentieth of a CPU.
