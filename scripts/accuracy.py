@@ -4,7 +4,7 @@
     accuracy.py compare WATCHED RESULT [SHIFT]   the two for one run; exit code 1 where they disagree. SHIFT: microseconds added
                                                  to what brink recorded, to see that a disagreement is seen
     accuracy.py selftest WATCHED RESULT          the same, expecting that a shift of 200 us either way is a disagreement
-    accuracy.py report DIR                       DIR/CPUS.NAME.ROUND.lag.json, and .watched.json with .result.json, of all rounds:
+    accuracy.py report DIR                       DIR/HOW.NAME.ROUND.lag.json, and .watched.json with .result.json, of all rounds:
                                                  writes accuracy.json and accuracy.md, prints the latter
 
 The witness is a packet socket with a ring in shared memory (packet(7), TPACKET_V2): the kernel stamps each packet as
@@ -37,6 +37,9 @@ MORE_US_MAX = 100.0
 # What was recorded holds what was on the wire. This much less is the ends of the window, which the wire knows less well.
 BELOW_US_MAX = 5.0
 LOST_SHARE_MAX = 0.01
+
+# How the client waits.
+HOW = {"polling": "client stays awake", "awake": "CPUs kept awake", "sleeping": "client and CPUs sleep"}
 
 # linux/if_packet.h, asm-generic/socket.h
 SOL_PACKET, PACKET_RX_RING, PACKET_STATISTICS, PACKET_VERSION, TPACKET_V2 = 263, 5, 6, 10, 1
@@ -257,11 +260,11 @@ def report(folder):
     for path in sorted(glob.glob(os.path.join(folder, "*.watched.json"))):
         runs.append({**named(path), **compared(load(path), load(path.replace(".watched.", ".result.")))})
     kept = {"lag_ns_p99": {}, "p50_apart_us": {}}
-    for cpus in sorted({lag["cpus"] for lag in lags}):
-        kept["lag_ns_p99"][cpus] = statistics.median(lag["p99"] for lag in lags if lag["cpus"] == cpus)
-    for cpus, name in sorted({(run["cpus"], run["name"]) for run in runs}):
-        apart = [run["p50"]["apart_us"] for run in runs if (run["cpus"], run["name"]) == (cpus, name) and "p50" in run]
-        kept["p50_apart_us"][f"{cpus} {name}"] = statistics.median(apart) if apart else None
+    for how in sorted({lag["how"] for lag in lags}):
+        kept["lag_ns_p99"][how] = statistics.median(lag["p99"] for lag in lags if lag["how"] == how)
+    for how, name in sorted({(run["how"], run["name"]) for run in runs}):
+        apart = [run["p50"]["apart_us"] for run in runs if (run["how"], run["name"]) == (how, name) and "p50" in run]
+        kept["p50_apart_us"][f"{how} {name}"] = statistics.median(apart) if apart else None
     summary = {
         "schema": "brink.accuracy/1",
         "asked": {"lag_ns_p99_max": LAG_NS_P99_MAX, "p50_apart_us_max": APART_US_MAX},
@@ -283,15 +286,15 @@ def report(folder):
 
 
 def named(path):
-    cpus, name = os.path.basename(path).split(".")[:2]
-    return {"cpus": cpus, "name": name}
+    how, name = os.path.basename(path).split(".")[:2]
+    return {"how": how, "name": name}
 
 
 def is_kept(summary):
-    """What is asked is asked of CPUs that do not sleep: how long one takes to wake up is the machine's own."""
+    """What is asked is asked of a client that does not sleep: how long a CPU takes to wake up is the machine's own."""
     medians = summary["medians"]
-    apart = [us for name, us in medians["p50_apart_us"].items() if name.startswith("awake")]
-    lag_ns = medians["lag_ns_p99"].get("awake")
+    apart = [us for name, us in medians["p50_apart_us"].items() if name.startswith("polling")]
+    lag_ns = medians["lag_ns_p99"].get("polling")
     others = [why for run in summary["witness"] for why in run["wrong"] if not why.startswith("p50:")]
     return (
         lag_ns is not None and lag_ns < LAG_NS_P99_MAX
@@ -309,7 +312,7 @@ def lines_of(summary):
     yield "|---|--:|--:|--:|--:|---|"
     for lag in summary["lag_ns"]:
         yield (
-            f"| CPUs {lag['cpus']} | {lag['per_s']:,.0f} | {lag['p50'] / 1e3:.1f} | {lag['p99'] / 1e3:.1f} "
+            f"| {HOW[lag['how']]} | {lag['per_s']:,.0f} | {lag['p50'] / 1e3:.1f} | {lag['p99'] / 1e3:.1f} "
             f"| {lag['max'] / 1e3:.1f} | {verdict(lag['p99'] < LAG_NS_P99_MAX, f'< {LAG_NS_P99_MAX / 1e3:g} us')} |"
         )
     yield ""
@@ -318,11 +321,11 @@ def lines_of(summary):
     for run in summary["witness"]:
         counts = f"{run['replies']['recorded']} / {run['replies']['wire']} | {run['lost']}"
         if "p50" not in run:
-            yield f"| CPUs {run['cpus']}, {run['name']} | {counts} | | | | | | {'; '.join(run['wrong'])} |"
+            yield f"| {HOW[run['how']]}, {run['name']} | {counts} | | | | | | {'; '.join(run['wrong'])} |"
             continue
         p50, p99, lag = run["p50"], run["p99"], run.get("schedule_lag", {}).get("p99")
         yield (
-            f"| CPUs {run['cpus']}, {run['name']}, from {run['from']} | {counts} "
+            f"| {HOW[run['how']]}, {run['name']}, from {run['from']} | {counts} "
             f"| {p50['recorded_us']:.1f} / {p50['wire_us']:.1f} | {p50['apart_us']:+.1f} "
             f"| {p99['recorded_us']:.1f} / {p99['wire_us']:.1f} | {p99['apart_us']:+.1f} "
             f"| {'{recorded_us:.1f} / {wire_us:.1f}'.format(**lag) if lag else '-'} "
@@ -331,9 +334,9 @@ def lines_of(summary):
     yield ""
     yield f"Linux {summary['kernel']}, {summary['at']}, load average {summary['load_average']:.2f}."
     for run in summary["witness"]:
-        yield from (f"- {run['cpus']} {run['name']}: {why}" for why in run["wrong"] if not why.startswith("p50:"))
+        yield from (f"- {HOW[run['how']]}, {run['name']}: {why}" for why in run["wrong"] if not why.startswith("p50:"))
     for lag in summary["lag_ns"]:
-        yield from (f"- {lag['cpus']} {lag['name']}: {why}" for why in lag["reasons"])
+        yield from (f"- {HOW[lag['how']]}, {lag['name']}: {why}" for why in lag["reasons"])
 
 
 if __name__ == "__main__":

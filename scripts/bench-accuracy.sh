@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # How late an open loop sends at 10,000 requests/s, and how far what brink records is from what the kernel saw on the wire
-# (scripts/accuracy.py). Both ends are pinned to a CPU each, in a network namespace of their own. All is measured twice: with
-# CPUs that go to sleep where they have nothing to do, as they do, and with CPUs kept awake (/dev/cpu_dma_latency, as
-# cyclictest(8) has it). In a virtual machine waking up takes tens of microseconds, of which brink records its own.
+# (scripts/accuracy.py). Both ends are pinned to a CPU each, in a network namespace of their own. In a virtual machine waking
+# up takes a CPU tens of microseconds, of which brink records its own. So all is measured three times: with a client that stays
+# awake (--busy-poll; an open loop on a CPU of its own does so unasked); with one that sleeps; and with one that sleeps while the
+# CPUs are kept awake (/dev/cpu_dma_latency, as cyclictest(8) has it).
 #
 # usage: scripts/bench-accuracy.sh [-o DIR] [-f] [ROUNDS]     needs root, ip, python3, two CPUs that do nothing else
 #   -o DIR   keep the results, accuracy.json and accuracy.md there
 #   -f       run both ends as real-time threads (SCHED_FIFO), for a machine whose CPUs are used by others meanwhile
-# Ends with 0 only if what is asked was kept with CPUs awake: a lag under 100 us at p99, and p50 within 20 us of the wire.
+# Ends with 0 only if what is asked was kept by a client that stays awake: a lag under 100 us at p99, and p50 within 20 us of
+# the wire.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out='' first=()
@@ -80,18 +82,24 @@ watched() { # NAME FLAG ...
     end "$witness"
 }
 
-measure() { # CPUS ROUND
-    load "$work/$1.open_10k.$2.lag.json" -c 100 -r 10k -d "${seconds}s"
+measure() { # HOW ROUND
+    local open=() closed=()
+    case $1 in
+        polling) closed=(--busy-poll 1ms) ;;
+        *) open=(--busy-poll 0s) ;;
+    esac
+    load "$work/$1.open_10k.$2.lag.json" -c 100 -r 10k -d "${seconds}s" "${open[@]}"
     # Closed loops, from the send. One connection: nobody waits for anybody.
-    watched "$1.closed_1.$2" -c 1 --think 500us -d "${seconds}s"
-    watched "$1.closed_100.$2" -c 100 --think 50ms -d "${seconds}s"
+    watched "$1.closed_1.$2" -c 1 --think 500us -d "${seconds}s" "${closed[@]}"
+    watched "$1.closed_100.$2" -c 100 --think 50ms -d "${seconds}s" "${closed[@]}"
     # Open loops, from when a request is due.
-    watched "$1.open_2k.$2" -c 100 -r 2k -d "${seconds}s"
-    watched "$1.open_10k.$2" -c 100 -r 10k -d "${seconds}s"
+    watched "$1.open_2k.$2" -c 100 -r 2k -d "${seconds}s" "${open[@]}"
+    watched "$1.open_10k.$2" -c 100 -r 10k -d "${seconds}s" "${open[@]}"
 }
 
 for round in $(seq "$rounds"); do
     echo "round $round of $rounds" >&2
+    measure polling "$round"
     measure sleeping "$round"
     # Held open, it asks that no CPU takes longer than 0 us to wake up: Documentation/power/pm_qos_interface.rst.
     exec {latency}>/dev/cpu_dma_latency

@@ -181,6 +181,7 @@ fn script(protocol: Protocol) -> Script {
         delay_asked: None,
         work_us: None,
         threads: 1,
+        busy_poll: Duration::ZERO,
         connect_rate_per_s: None,
         connect_window: 1,
         fine_from: None,

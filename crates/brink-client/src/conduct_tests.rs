@@ -18,6 +18,7 @@ fn engine(run: fn(&Worker<'_>) -> io::Result<WorkerSamples>) -> Engine {
         available,
         threads: Threads::PerCpu,
         has_worker_per_thread: true,
+        can_busy_poll: false,
         run,
     }
 }

@@ -30,6 +30,8 @@ pub struct Engine {
     /// Whether each of its threads is a worker of its own, with its own connections and samples; if not, one worker
     /// owns them all, and keeps a few sets of samples however many threads there are.
     pub has_worker_per_thread: bool,
+    /// Whether its workers can stay awake where they have nothing to do ([`LoadOptions::busy_poll`]).
+    pub can_busy_poll: bool,
     /// One worker, from its start to its samples. Runs on a thread of its own.
     pub run: fn(&Worker<'_>) -> io::Result<WorkerSamples>,
 }
@@ -99,6 +101,7 @@ pub static ENGINES: &[Engine] = &[
         available: || Ok(()),
         threads: Threads::PerCpu,
         has_worker_per_thread: true,
+        can_busy_poll: true,
         run: mio::run,
     },
     Engine {
@@ -107,6 +110,7 @@ pub static ENGINES: &[Engine] = &[
         available: || Ok(()),
         threads: Threads::PerCpu,
         has_worker_per_thread: false,
+        can_busy_poll: false,
         run: tokio::run,
     },
     Engine {
@@ -115,6 +119,7 @@ pub static ENGINES: &[Engine] = &[
         available: || Ok(()),
         threads: Threads::PerConnection,
         has_worker_per_thread: false,
+        can_busy_poll: false,
         run: threads::run,
     },
     Engine {
@@ -123,6 +128,7 @@ pub static ENGINES: &[Engine] = &[
         available: || Ok(()),
         threads: Threads::Pool { default: 20 },
         has_worker_per_thread: false,
+        can_busy_poll: false,
         run: pool::run,
     },
     Engine {
@@ -131,6 +137,7 @@ pub static ENGINES: &[Engine] = &[
         available: || Ok(()),
         threads: Threads::One,
         has_worker_per_thread: false,
+        can_busy_poll: false,
         run: sequential::run,
     },
 ];

@@ -119,6 +119,9 @@ pub struct LoadOptions {
     pub work_us: Option<u32>,
     /// Threads, where the engine takes a number of them. At least 1.
     pub threads: u32,
+    /// How long a worker of the engine `mio` that has nothing to do asks the kernel again and again before it sleeps, and
+    /// how long before something is due it begins to. Zero: it sleeps at once. The others always do.
+    pub busy_poll: Duration,
     /// Connection attempts per second over all workers. `None`: as fast as `connect_window` lets them.
     pub connect_rate_per_s: Option<f64>,
     /// Connects and their verifying echoes under way at once, over all workers; at least one per worker.
@@ -266,6 +269,7 @@ pub(crate) mod tests {
             delay_asked: None,
             work_us: None,
             threads: 1,
+            busy_poll: Duration::ZERO,
             connect_rate_per_s: None,
             connect_window: 16,
             fine_from: None,

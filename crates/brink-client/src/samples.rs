@@ -114,6 +114,9 @@ pub struct WorkerSamples {
     pub completed_in_window: u64,
     /// When the last reply to a request of the window arrived, in nanoseconds since the run began; 0: none did.
     pub last_reply_ns: u64,
+    /// Time within the window in which workers asked for events in vain instead of sleeping
+    /// ([`LoadOptions::busy_poll`](crate::LoadOptions::busy_poll)), in nanoseconds.
+    pub polled_in_vain_ns: u64,
     /// What failed, by phase and errno.
     pub failures: Vec<FailureCount>,
     /// Of a load in parts: how each process ended that did so before its time.
@@ -163,6 +166,7 @@ impl WorkerSamples {
             heartbeats_skipped: 0,
             completed_in_window: 0,
             last_reply_ns: 0,
+            polled_in_vain_ns: 0,
             failures: Vec::new(),
             died: Vec::new(),
             told: None,
@@ -246,6 +250,7 @@ impl WorkerSamples {
         self.requests_abandoned += other.requests_abandoned;
         self.heartbeats_skipped += other.heartbeats_skipped;
         self.completed_in_window += other.completed_in_window;
+        self.polled_in_vain_ns += other.polled_in_vain_ns;
         live::merge(&mut self.failures, &other.failures);
         self.died.extend_from_slice(&other.died);
         for (sum, part) in [

@@ -109,6 +109,11 @@ pub struct LoadCase {
     pub processes: u32,
     /// CPUs it is pinned to.
     pub cpus: Option<Vec<usize>>,
+    /// How long a worker of the client that has nothing to do asks the kernel again and again before it sleeps, and how long
+    /// before something is due it begins to, in nanoseconds; 0: it sleeps at once, null: nobody said it, and the case did not
+    /// come so far that it was settled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub busy_poll_ns: Option<u64>,
     /// Connections started per second, at most; null: as fast as the target takes them.
     pub connect_rate_per_s: Option<f64>,
     /// Connections that may be under way at once while opening: below the usual listen backlogs.
@@ -298,6 +303,7 @@ impl LoadCase {
             processes: 1,
             timeout_ns: own.timeout_ns,
             plateaus: vec![own.connections],
+            busy_poll_ns: Some(0),
             background: None,
             climb: None,
             ..self.clone()

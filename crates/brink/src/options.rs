@@ -35,6 +35,7 @@ pub fn of_case(case: &Case, target: SocketAddr, info: Option<&Info>) -> Result<L
         delay_asked: of_path.or(fixed),
         work_us: load.work_us,
         threads: load.threads,
+        busy_poll: Duration::from_nanos(load.busy_poll_ns.unwrap_or(0)),
         connect_rate_per_s: load.connect_rate_per_s,
         connect_window: load.connect_window,
         fine_from: None,

@@ -137,6 +137,7 @@ struct Asked {
     threads: Option<u32>,
     processes: Processes,
     cpus: Option<Vec<usize>>,
+    busy_poll: Option<Duration>,
     source_ips: Vec<IpAddr>,
 }
 
@@ -152,6 +153,20 @@ impl Asked {
             ))),
             None => Ok(()),
         }
+    }
+
+    /// Only some engines can do without sleeping.
+    fn check_busy_poll(&self, flag: &str) -> Result<(), Failure> {
+        let can = brink_client::find(&self.engine).is_none_or(|engine| engine.can_busy_poll);
+        if can || self.busy_poll.is_none_or(|time| time.is_zero()) {
+            return Ok(());
+        }
+        let all = brink_client::ENGINES.iter().filter(|engine| engine.can_busy_poll);
+        let names = all.map(|engine| format!("`{}`", engine.name)).collect::<Vec<_>>().join(", ");
+        Err(Failure::usage(format!(
+            "{flag}: the engine `{}` has to sleep while it waits; with {names} it is allowed",
+            self.engine
+        )))
     }
 
     /// # Errors
@@ -184,6 +199,7 @@ impl Asked {
             threads: threads as u32,
             processes,
             cpus: self.cpus,
+            busy_poll_ns: self.busy_poll.map(ns),
             connect_rate_per_s: None,
             connect_window: CONNECT_WINDOW,
             source_ips,

@@ -4,6 +4,7 @@
 //! A case that fails is a result too; only what never began has none.
 
 pub mod background;
+mod busy_poll;
 mod easing;
 mod watch;
 pub mod witness;
@@ -190,6 +191,9 @@ pub fn prepare(mut case: Case, settings: &Settings) -> Result<Prepared, NotRun> 
         let why = format!("the client cannot be pinned to CPUs {}: {error}", format_cpus(cpus));
         return Err(NotRun::Broken(Box::new(context), why));
     }
+    let shared = context.shared_machine();
+    let busy_poll = busy_poll::resolve(&context.case, &context.client, context.target.as_ref(), shared);
+    context.case.load.busy_poll_ns = Some(u64::try_from(busy_poll.as_nanos()).unwrap_or(u64::MAX));
     let options = match options::of_case(&context.case, reached.address, reached.info.as_ref()) {
         Ok(options) => options,
         Err(why) => return Err(NotRun::Broken(Box::new(context), why)),

@@ -92,6 +92,7 @@ pub struct LoadTable {
     pub threads: Option<Typed<Threads>>,
     pub processes: Option<Typed<Processes>>,
     pub cpus: Option<Typed<Cpus>>,
+    pub busy_poll: Option<Typed<Time>>,
     pub connect_rate: Option<Typed<Count>>,
     pub source_ip: Vec<std::net::IpAddr>,
     pub warmup: Option<Typed<Time>>,

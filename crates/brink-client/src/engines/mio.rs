@@ -11,6 +11,7 @@ mod connection;
 mod exchange;
 mod opening;
 mod sweep;
+mod vigil;
 mod wire;
 mod working;
 
@@ -31,6 +32,7 @@ use alarm::Alarm;
 use connection::{Connection, State};
 use opening::Opening;
 use sweep::Sweep;
+use vigil::Vigil;
 use wire::Wire;
 use working::Work;
 
@@ -65,7 +67,7 @@ fn run_polling(
         }
         let waited = driver.step().and_then(|timeout| wait(&mut poll, &mut events, timeout));
         match waited {
-            Ok(()) => {}
+            Ok(()) => driver.vigil.heard(!events.is_empty()),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => {
                 driver.count_failure("poll", &brink_host::errno::name(&error));
@@ -96,6 +98,7 @@ struct Driver<'a> {
     work: Option<Work>,
     sweep: Sweep,
     alarm: Alarm,
+    vigil: Vigil,
     /// Number of the latest order, and whether it is done.
     order: u64,
     arrived: bool,
@@ -118,6 +121,7 @@ impl<'a> Driver<'a> {
             work: None,
             sweep: Sweep::new(options, share),
             alarm: Alarm::new(worker.stage, registry, RING)?,
+            vigil: Vigil::new(options.busy_poll),
             order: 0,
             arrived: true,
         })
@@ -143,6 +147,10 @@ impl<'a> Driver<'a> {
     /// what comes due meanwhile; only the sweep, which may be late, is left to the coarse timeout.
     fn step(&mut self) -> io::Result<Option<Duration>> {
         let now_ns = self.worker.stage.now_ns();
+        let vain_ns = self.vigil.note(now_ns);
+        if vain_ns > 0 && self.is_counted(now_ns) {
+            self.samples.polled_in_vain_ns += vain_ns;
+        }
         let due_ns = if self.opening.wants_more() {
             self.open_more(now_ns)
         } else if self.work.is_some() {
@@ -158,7 +166,8 @@ impl<'a> Driver<'a> {
         let now_ns = self.worker.stage.now_ns();
         match due_ns {
             Some(due_ns) if due_ns <= now_ns => return Ok(Some(Duration::ZERO)),
-            Some(due_ns) => self.alarm.arm(due_ns)?,
+            _ if self.vigil.is_kept(now_ns, due_ns) => return Ok(Some(Duration::ZERO)),
+            Some(due_ns) => self.alarm.arm(self.vigil.wakes_ns(due_ns))?,
             None => {}
         }
         Ok(sweep_ns.map(|sweep_ns| Duration::from_nanos(sweep_ns.saturating_sub(now_ns))))

@@ -102,7 +102,7 @@ pub(super) struct Measured {
     failures: Vec<SaidFailure>,
 }
 
-const COUNTS: usize = 16;
+const COUNTS: usize = 17;
 const HISTOGRAMS: usize = 4;
 
 /// The counts of samples, in one order for both ways.
@@ -124,6 +124,7 @@ fn counts(samples: &mut WorkerSamples) -> [&mut u64; COUNTS] {
         &mut samples.heartbeats_skipped,
         &mut samples.completed_in_window,
         &mut samples.last_reply_ns,
+        &mut samples.polled_in_vain_ns,
     ]
 }
 

@@ -25,6 +25,7 @@ pub fn options(target: SocketAddr, connections: u64, workload: Workload) -> Load
         delay_asked: None,
         work_us: Some(0),
         threads: 2,
+        busy_poll: Duration::ZERO,
         connect_rate_per_s: None,
         connect_window: 64,
         fine_from: None,
@@ -124,6 +125,22 @@ fn each_engine_carries_the_smallest_and_the_largest_payload() {
         for payload_bytes in [0, 1, (16 << 10) - 40, (16 << 10) - 39, (64 << 10) - 40, 1 << 20] {
             let options = LoadOptions { payload_bytes, ..options(target, 3, BUSY) };
             assert!(load_well(engine, &options).samples.completed_in_window > 0, "{payload_bytes} bytes");
+        }
+    }
+}
+
+#[test]
+fn workers_that_stay_awake_ask_in_vain_and_do_all_else_alike() {
+    let target = servers::start(|_, stream| servers::echo(stream));
+    let all = ENGINES.iter().filter(|engine| engine.can_busy_poll);
+    for (engine, workload) in all.flat_map(|engine| [(engine, HOLD), (engine, BUSY)]) {
+        let asleep = options(target, 7, workload);
+        assert_eq!(load_well(engine, &asleep).samples.polled_in_vain_ns, 0, "{}", engine.name);
+        for busy_poll in [Duration::from_micros(1), Duration::from_secs(60), Duration::MAX] {
+            let outcome = load_well(engine, &LoadOptions { busy_poll, ..asleep.clone() });
+            let in_vain = Duration::from_nanos(outcome.samples.polled_in_vain_ns);
+            assert!(in_vain <= 2 * asleep.duration, "of two workers: {in_vain:?}");
+            assert!(busy_poll < asleep.duration || workload != HOLD || !in_vain.is_zero());
         }
     }
 }

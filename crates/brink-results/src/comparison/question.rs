@@ -15,10 +15,11 @@ use crate::schema::CaseResult;
 
 /// Fields of `load` that do not belong to the question: who asks, from where, for how long, and what follows from
 /// the number of connections.
-const NOT_ASKED: [&str; 17] = [
+const NOT_ASKED: [&str; 18] = [
     "engine",
     "threads",
     "cpus",
+    "busy_poll_ns",
     "source_ips",
     "seed",
     "connect_window",

@@ -20,6 +20,10 @@ pub struct Usage {
     /// What it cost the client to take these samples, which is part of what the client used; null where it was not counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sampling: Option<SamplingCost>,
+    /// CPU seconds that workers of the client spent within the window asking for events in vain, which is part of what the
+    /// client used; none where they slept instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub polled_in_vain_s: Option<f64>,
 }
 
 /// What the thread cost that looks at both ends.

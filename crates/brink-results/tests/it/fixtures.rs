@@ -85,6 +85,7 @@ pub fn case(model: &str, connections: u64) -> Case {
             threads: 1,
             processes: 1,
             cpus: None,
+            busy_poll_ns: None,
             connect_rate_per_s: None,
             connect_window: 128,
             source_ips: Vec::new(),

@@ -70,6 +70,22 @@ fn a_client_at_its_cpu() {
     assert_eq!(judged(&made).verdict, Verdict::ClientBound, "pinned to one CPU they may not");
 }
 
+#[test]
+fn a_client_that_waits_awake_is_at_its_cpu_only_where_it_had_no_time_to_wait() {
+    let in_vain = |share: f64| {
+        let mut made = result(MODELS[2], 1000);
+        made.usage.client.iter_mut().for_each(|s| s.cpu_s = Some(s.t_s));
+        made.usage.polled_in_vain_s = Some(share * made.requests.window_s);
+        (judged(&made), window::client_cpu_per_s(&made), window::client_cpu_in_all_per_s(&made))
+    };
+    let (waited, used, in_all) = in_vain(0.75);
+    assert_eq!((waited.verdict, used, in_all), (Verdict::Valid, Some(0.25), Some(1.0)));
+    let (hurried, ..) = in_vain(0.05);
+    assert_eq!(hurried.verdict, Verdict::ClientBound);
+    assert!(hurried.reasons[0].contains("0.95 CPU seconds per second"), "{:?}", hurried.reasons);
+    assert_eq!(in_vain(1.01).1, Some(0.0));
+}
+
 /// A case with these times asked, and no more replies than fit: what a very short run leaves behind.
 fn timed(connections: u64, delay: Delay, warmup_ns: u64, window_ns: u64) -> CaseResult {
     let mut made = result(MODELS[2], connections);
@@ -372,6 +388,10 @@ fn cpu_time_that_other_programs_used() {
     let spare = reasons(1.2, Some(0.0), Some(true));
     assert!(spare[0].contains("other programs used 28% of CPU time; there was some to spare"), "{spare:?}");
     assert!(reasons(0.8, Some(0.0), Some(true)).is_empty(), "under a tenth");
+    let mut polls = result(MODELS[2], 1000);
+    polls.usage.polled_in_vain_s = Some(0.2 * polls.requests.window_s);
+    machine(&mut polls, 0.8, 0.0, Some(0.0));
+    assert!(judged(&polls).reasons.is_empty(), "what was polled in vain is the client's own");
     assert!(reasons(1.9, None, Some(true)).is_empty(), "interrupts are not known, and work for both ends");
     assert!(reasons(1.9, Some(0.0), Some(false)).is_empty(), "the target is elsewhere");
 }

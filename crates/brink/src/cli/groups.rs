@@ -80,6 +80,11 @@ pub struct ClientArgs {
     /// CPUs of the client: 0 or 0,2 or 0-3
     #[arg(long, value_name = "LIST", value_parser = cpus)]
     pub cpus: Option<Cpus>,
+    /// How long a worker asks the kernel again and again before it sleeps, and before a request is due: takes CPU time, and
+    /// keeps what waking up takes out of the figures. 0s: not at all [default: 1ms for an open loop with --cpus of its own,
+    /// else 0s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub busy_poll: Option<Duration>,
     /// Source address; repeat it for more ports [default: the kernel's choice; on loopback as many as are needed]
     #[arg(long, value_name = "IP")]
     pub source_ip: Vec<IpAddr>,

@@ -74,7 +74,17 @@ const HEADINGS: &[(&[&str], &str, &[&str])] = &[
     (
         &["load", "ceiling"],
         "Client",
-        &["engine", "connect_rate", "connect_window", "threads", "processes", "cpus", "source_ip", "close"],
+        &[
+            "engine",
+            "connect_rate",
+            "connect_window",
+            "threads",
+            "processes",
+            "cpus",
+            "busy_poll",
+            "source_ip",
+            "close",
+        ],
     ),
     (
         &["load", "ceiling", "limits"],
@@ -143,6 +153,7 @@ const ONLY_IN_LONG_HELP: &[(&[&str], &[&str])] = &[
             "climb_within",
             "connect_window",
             "cpus",
+            "busy_poll",
             "source_ip",
             "close",
             "connect_rate",

@@ -168,9 +168,11 @@ impl Flags<'_> {
             threads: client.threads,
             processes: client.processes.unwrap_or(Processes::Number(1)),
             cpus: client.cpus.as_ref().map(|cpus| cpus.0.clone()),
+            busy_poll: client.busy_poll,
             source_ips: client.source_ip.clone(),
         };
         asked.check_sources("--source-ip", address)?;
+        asked.check_busy_poll("--busy-poll")?;
         let mut load = LoadCase {
             work_us: self.work_us,
             connect_rate_per_s: client.connect_rate,

@@ -157,9 +157,11 @@ fn sweep_case(
         threads: load.threads.as_ref().map(|threads| threads.0),
         processes: load.processes.as_ref().map_or(Processes::Number(1), |count| count.0),
         cpus: load.cpus.as_ref().map(|cpus| cpus.0.0.clone()),
+        busy_poll: load.busy_poll.as_ref().map(|time| time.0),
         source_ips: load.source_ip.clone(),
     };
     asked.check_sources("source_ip", address)?;
+    asked.check_busy_poll("busy_poll")?;
     let timeout_default = if load.climb { TIMEOUT_OF_CLIMB } else { TIMEOUT_DEFAULT };
     let mut load_case = LoadCase {
         work_us: load.work.as_ref().map(|work| work.0),

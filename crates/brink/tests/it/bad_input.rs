@@ -75,6 +75,8 @@ fn flags() {
     refused(&["load", "--arrivals", "poisson"], 2, &["--arrivals", "open"]);
     refused(&["load", "--engine", "sequential", "-t", "2"], 2, &["--threads", "exactly one thread"]);
     refused(&["load", "--engine", "threads", "-t", "2"], 2, &["--threads", "thread per connection"]);
+    refused(&["load", "--engine", "tokio", "--busy-poll", "1ms"], 2, &["--busy-poll", "`tokio`", "`mio`"]);
+    refused(&["load", "--busy-poll", "1"], 2, &["--busy-poll", "no unit"]);
     refused(
         &["load", "--model", "tokio-local", "--target-threads", "2"],
         2,
