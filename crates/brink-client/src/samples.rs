@@ -115,7 +115,7 @@ pub struct WorkerSamples {
     /// When the last reply to a request of the window arrived, in nanoseconds since the run began; 0: none did.
     pub last_reply_ns: u64,
     /// Time within the window in which workers asked for events in vain instead of sleeping
-    /// ([`LoadOptions::busy_poll`](crate::LoadOptions::busy_poll)), in nanoseconds.
+    /// ([`LoadOptions::busy_poll`](crate::LoadOptions::busy_poll)), in nanoseconds; without what others had of the CPU then.
     pub polled_in_vain_ns: u64,
     /// What failed, by phase and errno.
     pub failures: Vec<FailureCount>,

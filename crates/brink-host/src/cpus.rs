@@ -62,9 +62,50 @@ pub fn pin(cpus: &[usize]) -> io::Result<()> {
     ))
 }
 
+/// CPUs that share a core with one of these, these included; alone those where nobody tells:
+/// Documentation/admin-guide/cputopology.rst.
+#[must_use]
+pub fn with_siblings(cpus: &[usize]) -> Vec<usize> {
+    let list = |cpu: &usize| {
+        let text = std::fs::read_to_string(format!(
+            "/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"
+        ));
+        text.ok().and_then(|text| brink_wire::value::parse_cpus(text.trim()).ok()).unwrap_or_default()
+    };
+    let mut all: Vec<usize> = cpus.iter().flat_map(list).chain(cpus.iter().copied()).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+/// Whether the calling thread has a real-time policy, under which threads of a CPU wait for each other: sched(7).
+/// A kernel that does not tell has given it none.
+#[must_use]
+pub fn is_realtime() -> bool {
+    // SAFETY: takes a number, and touches no memory of ours.
+    let policy = unsafe { libc::sched_getscheduler(0) };
+    let policy = policy & !libc::SCHED_RESET_ON_FORK;
+    [libc::SCHED_FIFO, libc::SCHED_RR, libc::SCHED_DEADLINE].contains(&policy)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cpu_is_its_own_sibling() {
+        let own = allowed().unwrap();
+        let all = with_siblings(&own);
+        assert!(own.iter().all(|cpu| all.contains(cpu)), "{own:?} of {all:?}");
+        assert!(all.windows(2).all(|pair| pair[0] < pair[1]), "{all:?}");
+        assert_eq!(with_siblings(&[999_999]), [999_999], "nobody tells");
+        assert!(with_siblings(&[]).is_empty());
+    }
+
+    #[test]
+    fn a_thread_begins_without_a_real_time_policy() {
+        assert!(!is_realtime());
+    }
 
     #[test]
     fn pins_the_thread_and_those_it_makes() {

@@ -110,8 +110,8 @@ pub struct LoadCase {
     /// CPUs it is pinned to.
     pub cpus: Option<Vec<usize>>,
     /// How long a worker of the client that has nothing to do asks the kernel again and again before it sleeps, and how long
-    /// before something is due it begins to, in nanoseconds; 0: it sleeps at once, null: nobody said it, and the case did not
-    /// come so far that it was settled.
+    /// before something is due it begins to, in nanoseconds; 0: it sleeps at once; null: as suits the case, which
+    /// `usage.busy_poll_ns` tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub busy_poll_ns: Option<u64>,
     /// Connections started per second, at most; null: as fast as the target takes them.

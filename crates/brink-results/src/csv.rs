@@ -54,7 +54,7 @@ pub const COLUMNS: &[&str] = &[
     "predicted_memory.{client_user_bytes,target_user_bytes,kernel_bytes,available_bytes,estimated_from}",
     "usage.sampling.{samples,cpu_s,span_s}",
     "case.load.busy_poll_ns",
-    "usage.polled_in_vain_s",
+    "usage.{busy_poll_ns,polled_in_vain_s}",
 ];
 
 /// What is told of each thing in a list of things.

@@ -36,18 +36,22 @@ pub fn cpu_per_s(samples: &[EndSample], span: (f64, f64)) -> Option<f64> {
 /// [`cpu_per_s`] of the client in the window, all its threads together, waiting awake included. `None`, too, where it is
 /// more than its machine's CPUs can give.
 #[must_use]
-pub fn client_cpu_in_all_per_s(result: &CaseResult) -> Option<f64> {
+pub fn client_cpu_per_s(result: &CaseResult) -> Option<f64> {
     possible(cpu_per_s(&result.usage.client, span(result)?)?, Some(&result.facts.client))
 }
 
 /// What the load took of that: all but what was spent asking for events in vain, which another client could have slept.
 #[must_use]
-pub fn client_cpu_per_s(result: &CaseResult) -> Option<f64> {
-    let in_all = client_cpu_in_all_per_s(result)?;
-    let window_s = result.requests.window_s;
-    let in_vain = result.usage.polled_in_vain_s.filter(|_| window_s > 0.0).map_or(0.0, |s| s / window_s);
+pub fn client_work_cpu_per_s(result: &CaseResult) -> Option<f64> {
     // Both are of nearly the same time, not of the same.
-    Some((in_all - in_vain).max(0.0))
+    Some((client_cpu_per_s(result)? - polled_in_vain_per_s(result).unwrap_or(0.0)).max(0.0))
+}
+
+/// CPU seconds per second that the client spent asking for events in vain, where it stayed awake.
+#[must_use]
+pub fn polled_in_vain_per_s(result: &CaseResult) -> Option<f64> {
+    let window_s = result.requests.window_s;
+    result.usage.polled_in_vain_s.filter(|_| window_s > 0.0).map(|s| s / window_s)
 }
 
 /// [`cpu_per_s`] of the target's processes together in the window. `None`, too, where it is more

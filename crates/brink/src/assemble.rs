@@ -162,7 +162,7 @@ impl Context {
         result.schedule_lag_ns = hdr::delay_error(&outcome.samples.schedule_lag);
         result.makespan_ns = outcome.makespan.and_then(|makespan| u64::try_from(makespan.as_nanos()).ok());
         result.background = background.map(|ended| of_background(ended, &result.case, target_waits));
-        let stays_awake = result.case.load.busy_poll_ns.is_some_and(|ns| ns > 0);
+        let stays_awake = usage.busy_poll_ns.is_some_and(|ns| ns > 0);
         let in_vain = Duration::from_nanos(outcome.samples.polled_in_vain_ns);
         let polled_in_vain_s = stays_awake.then_some(in_vain.as_secs_f64());
         result.usage = Usage { polled_in_vain_s, ..usage };

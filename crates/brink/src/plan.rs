@@ -13,6 +13,7 @@ use crate::cli::Processes;
 use crate::exit::Failure;
 
 mod background;
+mod busy_poll;
 mod claims;
 mod flags;
 mod processes;
@@ -153,20 +154,6 @@ impl Asked {
             ))),
             None => Ok(()),
         }
-    }
-
-    /// Only some engines can do without sleeping.
-    fn check_busy_poll(&self, flag: &str) -> Result<(), Failure> {
-        let can = brink_client::find(&self.engine).is_none_or(|engine| engine.can_busy_poll);
-        if can || self.busy_poll.is_none_or(|time| time.is_zero()) {
-            return Ok(());
-        }
-        let all = brink_client::ENGINES.iter().filter(|engine| engine.can_busy_poll);
-        let names = all.map(|engine| format!("`{}`", engine.name)).collect::<Vec<_>>().join(", ");
-        Err(Failure::usage(format!(
-            "{flag}: the engine `{}` has to sleep while it waits; with {names} it is allowed",
-            self.engine
-        )))
     }
 
     /// # Errors

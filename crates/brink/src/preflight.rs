@@ -152,12 +152,12 @@ pub fn untracked(readings: &[LimitReading]) -> Vec<LimitReading> {
     readings.iter().filter(|reading| reading.name != CONNTRACK).cloned().collect()
 }
 
-/// Readings with connection tracking only if one more entry is there than before a connection was made.
-pub fn tracked(before: &[LimitReading], now: &[LimitReading]) -> Vec<LimitReading> {
+/// Whether one more entry of connection tracking is there than before a connection was made.
+pub fn is_tracked(before: &[LimitReading], now: &[LimitReading]) -> bool {
     let used = |readings: &[LimitReading]| {
         readings.iter().find(|reading| reading.name == CONNTRACK).and_then(|reading| reading.used)
     };
-    if used(now) > used(before) { now.to_vec() } else { untracked(now) }
+    used(now) > used(before)
 }
 
 /// Sets what a case needs against the limits of its ends.

@@ -276,12 +276,12 @@ impl Reached {
         told.filter(|pid| listener.pids.contains(pid)).or(listener.top)
     }
 
-    /// Connections that it has already, and threads of all its processes, as far as it says.
-    pub fn busy(&mut self) -> (u64, Option<u64>) {
-        let usage = self.control.as_mut().and_then(|control| control.usage().ok());
-        usage.map_or((0, None), |usage| {
-            (usage.counters.live, usage.processes.iter().map(|process| process.threads).sum())
-        })
+    /// Connections that it has already, and threads of all its processes; one that never says has none. `None`: it says,
+    /// but did not answer.
+    pub fn busy(&mut self) -> Option<(u64, Option<u64>)> {
+        let Some(control) = &mut self.control else { return Some((0, None)) };
+        let usage = control.usage().ok()?;
+        Some((usage.counters.live, usage.processes.iter().map(|process| process.threads).sum()))
     }
 
     /// Its limits with what is in use of them now, as far as it says or /proc does.

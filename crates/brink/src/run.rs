@@ -22,11 +22,12 @@ use crate::target_process::Ending;
 use brink_client::{Engine, LoadOptions, Outcome, ProbeError};
 use brink_host::connections;
 use brink_results::case::{Case, Protocol};
-use brink_results::schema::{CaseResult, End, EndFacts, Failure, Predicted};
+use brink_results::schema::{CaseResult, End, EndFacts, Failure, Predicted, Usage};
 use brink_wire::control::{DeadWorker, Info, LimitReading};
 use brink_wire::value::format_cpus;
 use serde::{Deserialize, Serialize};
 
+use self::busy_poll::Given;
 pub use self::watch::{Course, Names, Task, Watch};
 
 /// How a case is run, beside what the case itself says.
@@ -92,6 +93,13 @@ impl NotRun {
     }
 }
 
+/// Whether an end tracks the connections that are made.
+#[derive(Clone, Copy)]
+struct Tracked {
+    client: bool,
+    target: bool,
+}
+
 /// A case whose target was reached and answers. Nothing was measured yet.
 pub struct Prepared {
     /// What is known of the case.
@@ -148,7 +156,7 @@ pub fn prepare(mut case: Case, settings: &Settings) -> Result<Prepared, NotRun> 
     if settings.preflight {
         forecast = easing::wait(forecast, &settings.stop, || {
             context.client.limits = own_limits();
-            before(&context)
+            Some(before(&context))
         });
     }
     context.predicted.clone_from(&forecast.predicted);
@@ -169,14 +177,14 @@ pub fn prepare(mut case: Case, settings: &Settings) -> Result<Prepared, NotRun> 
     context.case = case;
     if let Some(facts) = &reached.facts {
         context.target = Some(facts.clone());
-        forecast = after(&context, &mut reached);
+        let busy = reached.busy().unwrap_or_default();
+        forecast = after(&context, &reached, busy);
         if settings.preflight {
             forecast = easing::wait(forecast, &settings.stop, || {
+                let (limits, busy) = (reached.limits()?, reached.busy()?);
                 context.client.limits = own_limits();
-                if let (Some(facts), Some(limits)) = (&mut context.target, reached.limits()) {
-                    facts.limits = limits;
-                }
-                after(&context, &mut reached)
+                context.target.as_mut()?.limits = limits;
+                Some(after(&context, &reached, busy))
             });
         }
         context.predicted.clone_from(&forecast.predicted);
@@ -191,9 +199,6 @@ pub fn prepare(mut case: Case, settings: &Settings) -> Result<Prepared, NotRun> 
         let why = format!("the client cannot be pinned to CPUs {}: {error}", format_cpus(cpus));
         return Err(NotRun::Broken(Box::new(context), why));
     }
-    let shared = context.shared_machine();
-    let busy_poll = busy_poll::resolve(&context.case, &context.client, context.target.as_ref(), shared);
-    context.case.load.busy_poll_ns = Some(u64::try_from(busy_poll.as_nanos()).unwrap_or(u64::MAX));
     let options = match options::of_case(&context.case, reached.address, reached.info.as_ref()) {
         Ok(options) => options,
         Err(why) => return Err(NotRun::Broken(Box::new(context), why)),
@@ -202,6 +207,10 @@ pub fn prepare(mut case: Case, settings: &Settings) -> Result<Prepared, NotRun> 
         Ok(engine) => engine,
         Err(why) => return Err(NotRun::Broken(Box::new(context), why)),
     };
+    let given = Given::of(&context.case, &context.client);
+    let shared = context.shared_machine();
+    let busy_poll = busy_poll::resolve(&context.case, &given, context.target.as_ref(), shared);
+    let options = LoadOptions { busy_poll, ..options };
     let background = match beside(&context.case, &options, reached.info.as_ref()) {
         Ok(background) => background,
         Err(why) => return Err(NotRun::Broken(Box::new(context), why)),
@@ -224,9 +233,9 @@ fn before(context: &Context) -> Forecast {
     preflight::check(&context.case, &Surroundings::before(&context.case, &untracked, cpus))
 }
 
-/// What it says of a target that was reached, with what that has in use now.
-fn after(context: &Context, reached: &mut Reached) -> Forecast {
-    let (strangers, target_threads) = reached.busy();
+/// What it says of a target that was reached. `busy`: connections and threads that the target has already.
+fn after(context: &Context, reached: &Reached, busy: (u64, Option<u64>)) -> Forecast {
+    let (strangers, target_threads) = busy;
     let client = preflight::untracked(&context.client.limits);
     let target = context.target.as_ref().map(|facts| preflight::untracked(&facts.limits)).unwrap_or_default();
     let running = of_running(context, reached, &client, &target);
@@ -263,26 +272,34 @@ impl Prepared {
     /// Reckons again with what is in use now, right before the first connection. `waits`: for what comes free,
     /// unless that is asked to stop.
     pub fn forecast(&mut self, watch: &mut Watch, waits: Option<&brink_client::Stop>) {
-        let mut forecast = self.reckon(watch);
+        // Whether connections are tracked shows in the one that was just made; entries of before go meanwhile.
+        let is_tracked = watch.with_witness(|witness| self.is_tracked(witness.limits()));
+        let mut forecast = self.reckon(watch, is_tracked);
         if let Some(stop) = waits {
-            forecast = easing::wait(forecast, stop, || {
-                watch.look_afresh();
-                self.reckon(watch)
-            });
+            forecast =
+                easing::wait(forecast, stop, || watch.look_afresh().then(|| self.reckon(watch, is_tracked)));
         }
         self.context.predicted.clone_from(&forecast.predicted);
         self.context.predicted_memory.clone_from(&forecast.memory);
         self.forecast = forecast;
     }
 
-    fn reckon(&self, watch: &Watch) -> Forecast {
+    fn is_tracked(&self, now: &witness::Limits) -> Tracked {
+        let of_target = self.context.target.as_ref().map_or(&[][..], |facts| facts.limits.as_slice());
+        Tracked {
+            client: preflight::is_tracked(&self.context.client.limits, &now.client),
+            target: preflight::is_tracked(of_target, &now.target),
+        }
+    }
+
+    fn reckon(&self, watch: &Watch, is_tracked: Tracked) -> Forecast {
         let (limits, ports, live, threads) = watch.with_witness(|witness| {
             let ports = witness.ports().map(<[_]>::to_vec);
             (witness.limits().clone(), ports, witness.live(), witness.threads())
         });
-        let before = self.context.target.as_ref().map_or(&[][..], |facts| facts.limits.as_slice());
-        let client = preflight::tracked(&self.context.client.limits, &limits.client);
-        let target = preflight::tracked(before, &limits.target);
+        let as_tracked = |limits: Vec<_>, is| if is { limits } else { preflight::untracked(&limits) };
+        let client = as_tracked(limits.client, is_tracked.client);
+        let target = as_tracked(limits.target, is_tracked.target);
         let around = Surroundings {
             ports: ports.as_deref(),
             listening_ports: connections::ephemeral_ports_listened_on(),
@@ -333,6 +350,8 @@ pub fn finish(prepared: Prepared, mut watch: Watch, course: Course, beside: Besi
         testimony.note_end(how);
     }
     let (usage, sampled) = watch.take_usage();
+    let busy_poll_ns = u64::try_from(options.busy_poll.as_nanos()).unwrap_or(u64::MAX);
+    let usage = Usage { busy_poll_ns: Some(busy_poll_ns), ..usage };
     let Course { outcome, plateaus, background } = course;
     let mut remarks = remarks(&outcome, ending.as_ref(), silent, &dead_workers);
     remarks.extend(remark);

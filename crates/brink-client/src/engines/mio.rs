@@ -9,9 +9,9 @@ mod alarm;
 mod connecting;
 mod connection;
 mod exchange;
+mod linger;
 mod opening;
 mod sweep;
-mod vigil;
 mod wire;
 mod working;
 
@@ -30,9 +30,9 @@ use crate::samples::WorkerSamples;
 use crate::stage::{Order, Worker};
 use alarm::Alarm;
 use connection::{Connection, State};
+use linger::Linger;
 use opening::Opening;
 use sweep::Sweep;
-use vigil::Vigil;
 use wire::Wire;
 use working::Work;
 
@@ -67,7 +67,7 @@ fn run_polling(
         }
         let waited = driver.step().and_then(|timeout| wait(&mut poll, &mut events, timeout));
         match waited {
-            Ok(()) => driver.vigil.heard(!events.is_empty()),
+            Ok(()) => driver.linger.heard(!events.is_empty()),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => {
                 driver.count_failure("poll", &brink_host::errno::name(&error));
@@ -98,7 +98,7 @@ struct Driver<'a> {
     work: Option<Work>,
     sweep: Sweep,
     alarm: Alarm,
-    vigil: Vigil,
+    linger: Linger,
     /// Number of the latest order, and whether it is done.
     order: u64,
     arrived: bool,
@@ -121,7 +121,7 @@ impl<'a> Driver<'a> {
             work: None,
             sweep: Sweep::new(options, share),
             alarm: Alarm::new(worker.stage, registry, RING)?,
-            vigil: Vigil::new(options.busy_poll),
+            linger: Linger::new(options.busy_poll),
             order: 0,
             arrived: true,
         })
@@ -147,8 +147,8 @@ impl<'a> Driver<'a> {
     /// what comes due meanwhile; only the sweep, which may be late, is left to the coarse timeout.
     fn step(&mut self) -> io::Result<Option<Duration>> {
         let now_ns = self.worker.stage.now_ns();
-        let vain_ns = self.vigil.note(now_ns);
-        if vain_ns > 0 && self.is_counted(now_ns) {
+        let vain_ns = self.linger.begin(now_ns);
+        if vain_ns > 0 && self.is_at_work(now_ns) {
             self.samples.polled_in_vain_ns += vain_ns;
         }
         let due_ns = if self.opening.wants_more() {
@@ -166,8 +166,8 @@ impl<'a> Driver<'a> {
         let now_ns = self.worker.stage.now_ns();
         match due_ns {
             Some(due_ns) if due_ns <= now_ns => return Ok(Some(Duration::ZERO)),
-            _ if self.vigil.is_kept(now_ns, due_ns) => return Ok(Some(Duration::ZERO)),
-            Some(due_ns) => self.alarm.arm(self.vigil.wakes_ns(due_ns))?,
+            _ if self.linger.stays_awake(now_ns, due_ns) => return Ok(Some(Duration::ZERO)),
+            Some(due_ns) => self.alarm.arm(self.linger.wakes_ns(due_ns))?,
             None => {}
         }
         Ok(sweep_ns.map(|sweep_ns| Duration::from_nanos(sweep_ns.saturating_sub(now_ns))))

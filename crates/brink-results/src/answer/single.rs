@@ -10,6 +10,7 @@ use crate::answer::{background, workers, workload, wrap};
 use crate::case::Workload;
 use crate::schema::{CaseResult, EndMemory, KernelScope, LatencyFrom, Verdict};
 use crate::verdict::NO_REQUESTS;
+use crate::window;
 
 /// Columns before the figures.
 const INDENT: usize = 16;
@@ -73,6 +74,9 @@ pub fn answer_one(result: &CaseResult) -> String {
     let (client, target) = cpu(result);
     let mut used =
         format!("client {}, target {} CPU seconds per second", cpu_seconds(client), cpu_seconds(target));
+    if let Some(in_vain) = window::polled_in_vain_per_s(result) {
+        used.push_str(&format!("; the client stayed awake while it waited, which took {in_vain:.2} beside"));
+    }
     if let Some(cost) = result.usage.sampling.filter(|cost| cost.span_s > 0.0) {
         used.push_str(&format!(
             "; {:.4} of the client's for {} samples of both ends",

@@ -133,7 +133,7 @@ fn row(group: &Repeats, name: &str) -> Row {
         memory(group),
         told(&in_window(window::user_bytes_max), &format_bytes),
         count(&in_window(window::threads_max)),
-        format!("{}/{}", used(window::client_cpu_per_s), used(window::target_cpu_per_s)),
+        format!("{}/{}", used(window::client_work_cpu_per_s), used(window::target_cpu_per_s)),
         runs(group),
         verdict_of(group),
     ];
@@ -173,7 +173,7 @@ pub(crate) fn verdict_of(group: &Repeats) -> String {
 /// CPU seconds per second of client and target in the window.
 #[must_use]
 pub fn cpu(result: &CaseResult) -> (Option<f64>, Option<f64>) {
-    (window::client_cpu_per_s(result), window::target_cpu_per_s(result))
+    (window::client_work_cpu_per_s(result), window::target_cpu_per_s(result))
 }
 
 /// `0.45`, or [`NULL`].

@@ -61,7 +61,7 @@ pub(super) fn cpu(cases: &Cases) -> Figure {
                 exact(client_cpu_s_per_request(r).map(|s| 1e3 * s))
             }),
             of("Target: CPU per second", per_s, Unit::Count, &|r| exact(window::target_cpu_per_s(r))),
-            of("Client: CPU per second", per_s, Unit::Count, &|r| exact(window::client_cpu_per_s(r))),
+            of("Client: CPU per second", per_s, Unit::Count, &|r| exact(window::client_work_cpu_per_s(r))),
         ],
     )
 }
@@ -69,5 +69,5 @@ pub(super) fn cpu(cases: &Cases) -> Figure {
 /// CPU seconds of the client for each reply that it took in its window.
 fn client_cpu_s_per_request(result: &CaseResult) -> Option<f64> {
     let per_s = result.requests.per_s.filter(|per_s| *per_s > 0.0)?;
-    Some(window::client_cpu_per_s(result)? / per_s)
+    Some(window::client_work_cpu_per_s(result)? / per_s)
 }

@@ -20,8 +20,12 @@ pub struct Usage {
     /// What it cost the client to take these samples, which is part of what the client used; null where it was not counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sampling: Option<SamplingCost>,
-    /// CPU seconds that workers of the client spent within the window asking for events in vain, which is part of what the
-    /// client used; none where they slept instead.
+    /// How long workers of the client stayed awake after something happened and before something was due, in nanoseconds;
+    /// 0, or none: they slept at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub busy_poll_ns: Option<u64>,
+    /// CPU seconds that they spent within the window asking for events in vain, which is part of what the client used; none
+    /// where they slept instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub polled_in_vain_s: Option<f64>,
 }

@@ -38,9 +38,9 @@ pub(super) fn client_bound(result: &CaseResult) -> Option<String> {
     at_quota.or_else(|| used_cpus(result))
 }
 
-/// The client used the CPUs that its threads can.
+/// The client used the CPUs that its threads can. What it spent waiting awake it had to spare.
 fn used_cpus(result: &CaseResult) -> Option<String> {
-    let used = window::client_cpu_per_s(result)?;
+    let used = window::client_work_cpu_per_s(result)?;
     let (may, cpus) = cpus_of_client(result);
     let threads = threads_of_load(result);
     if may <= 0.0 || used < CLIENT_CPU_SHARE_MAX * may {
@@ -89,7 +89,7 @@ fn stood_still(result: &CaseResult, quota: f64, throttled: Throttled) -> Option<
     }
     let used =
         |per_s: Option<f64>| per_s.map_or_else(|| "an unknown share".to_owned(), |used| format!("{used:.2}"));
-    let client = used(window::client_cpu_in_all_per_s(result));
+    let client = used(window::client_cpu_per_s(result));
     let (users, whose) = if is_of_same_group(result, quota) {
         (
             format!("the client used {client} and the target {}", used(window::target_cpu_per_s(result))),
@@ -106,7 +106,7 @@ fn stood_still(result: &CaseResult, quota: f64, throttled: Throttled) -> Option<
 
 /// What was used is nearly the quota, alone or together with the target.
 fn used_quota(result: &CaseResult, quota: f64) -> Option<String> {
-    let used = window::client_cpu_in_all_per_s(result)?;
+    let used = window::client_cpu_per_s(result)?;
     let (may, _) = cpus_of_client(result);
     if quota < may && used >= QUOTA_SHARE_MAX * quota {
         return Some(format!(
@@ -189,9 +189,10 @@ fn others(result: &CaseResult) -> Option<(Verdict, String)> {
     let per_s = |counter| window::machine_per_s(&result.usage.machine, span, counter);
     let busy = per_s(|s| s.usage.cpu_busy_s)?;
     let idle_to_us = per_s(|s| Some(s.usage.cpu_irq_s? + s.usage.cpu_steal_s.unwrap_or(0.0)))?;
-    let ends = window::client_cpu_in_all_per_s(result)? + window::target_cpu_per_s(result)?;
+    let ends = window::client_cpu_per_s(result)? + window::target_cpu_per_s(result)?;
     let share = share_of(busy - idle_to_us - ends, &result.facts.client)?;
-    let busy = share_of(busy, &result.facts.client)?;
+    // Who waits awake would give way.
+    let busy = share_of(busy - window::polled_in_vain_per_s(result).unwrap_or(0.0), &result.facts.client)?;
     if share < OTHERS_SHARE_TOLD {
         return None;
     }

@@ -76,7 +76,7 @@ fn a_client_that_waits_awake_is_at_its_cpu_only_where_it_had_no_time_to_wait() {
         let mut made = result(MODELS[2], 1000);
         made.usage.client.iter_mut().for_each(|s| s.cpu_s = Some(s.t_s));
         made.usage.polled_in_vain_s = Some(share * made.requests.window_s);
-        (judged(&made), window::client_cpu_per_s(&made), window::client_cpu_in_all_per_s(&made))
+        (judged(&made), window::client_work_cpu_per_s(&made), window::client_cpu_per_s(&made))
     };
     let (waited, used, in_all) = in_vain(0.75);
     assert_eq!((waited.verdict, used, in_all), (Verdict::Valid, Some(0.25), Some(1.0)));

@@ -67,7 +67,8 @@ pub fn run(args: &LoadArgs) -> Result<(), Failure> {
             (result, failure)
         }
         Err(not_run) => {
-            let code = if matches!(not_run, NotRun::Refused(..)) { Code::Refused } else { Code::Failed };
+            let why = if matches!(not_run, NotRun::Refused(..)) { Code::Refused } else { Code::Failed };
+            let code = caught.code().unwrap_or(why);
             let line = not_run.line().to_owned();
             (not_run.into_result(), Some(Failure { code, line }))
         }

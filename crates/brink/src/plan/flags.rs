@@ -6,6 +6,7 @@ use brink_results::case::{Case, ClimbCase, Close, LoadCase, Origin, TargetCase, 
 use brink_wire::delay::Delay;
 
 use super::background::{self, Beside};
+use super::busy_poll;
 use super::processes::{self, Auto};
 use super::protocol::ProtocolAsked;
 use super::workload::{Resolved, WorkloadAsked};
@@ -172,7 +173,6 @@ impl Flags<'_> {
             source_ips: client.source_ip.clone(),
         };
         asked.check_sources("--source-ip", address)?;
-        asked.check_busy_poll("--busy-poll")?;
         let mut load = LoadCase {
             work_us: self.work_us,
             connect_rate_per_s: client.connect_rate,
@@ -204,6 +204,7 @@ impl Flags<'_> {
         };
         processes::share_out(&mut case, auto, machine);
         processes::adapt(&mut case.load, &case.target);
+        busy_poll::check("--busy-poll", &case.load, machine)?;
         Ok(case)
     }
 }

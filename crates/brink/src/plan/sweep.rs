@@ -7,6 +7,7 @@ use brink_wire::delay::Delay;
 use brink_wire::value::format_duration;
 
 use super::background::{self, Beside};
+use super::busy_poll;
 use super::flags;
 use super::processes::{self, Auto};
 use super::protocol::ProtocolAsked;
@@ -161,7 +162,6 @@ fn sweep_case(
         source_ips: load.source_ip.clone(),
     };
     asked.check_sources("source_ip", address)?;
-    asked.check_busy_poll("busy_poll")?;
     let timeout_default = if load.climb { TIMEOUT_OF_CLIMB } else { TIMEOUT_DEFAULT };
     let mut load_case = LoadCase {
         work_us: load.work.as_ref().map(|work| work.0),
@@ -198,6 +198,7 @@ fn sweep_case(
     };
     processes::share_out(&mut case, auto, machine);
     processes::adapt(&mut case.load, &case.target);
+    busy_poll::check("busy_poll", &case.load, machine)?;
     Ok(case)
 }
 

@@ -199,11 +199,14 @@ impl Watch {
         look
     }
 
-    /// Looks at both ends and their limits before anything is opened. What was in use until now is not the run's.
-    pub fn look_afresh(&mut self) {
-        lock(&self.witness).forget_use();
-        self.look();
-        self.note_limits();
+    /// Looks at both ends and their limits before anything is opened. What was in use until now is not the run's, unless
+    /// the target does not answer: then `false`.
+    pub fn look_afresh(&mut self) -> bool {
+        let (look, limits) = {
+            let mut ends = lock(&self.ends);
+            (ends.look(), Limits::of(&mut ends))
+        };
+        lock(&self.witness).begin_anew(&look, limits)
     }
 
     /// Does something with both ends, between two courses.

@@ -295,9 +295,16 @@ impl Witness {
         self.limits.note(now);
     }
 
-    /// What was in use until now is forgotten.
-    pub fn forget_use(&mut self) {
-        (self.limits, self.live, self.threads) = (Limits::default(), None, None);
+    /// What was in use until now is forgotten, unless one that told of it before is silent now. Returns whether it was.
+    pub fn begin_anew(&mut self, look: &Look, limits: Limits) -> bool {
+        let is_silent = look.target.is_none() && self.threads.is_some()
+            || limits.target.is_empty() && !self.limits.target.is_empty();
+        if is_silent {
+            return false;
+        }
+        (self.limits, self.live, self.threads) = (limits, None, None);
+        self.look(look, 0);
+        true
     }
 
     /// Whether nearly as much memory is available as before the first connection: a kernel takes its time to take back

@@ -76,6 +76,11 @@ fn flags() {
     refused(&["load", "--engine", "sequential", "-t", "2"], 2, &["--threads", "exactly one thread"]);
     refused(&["load", "--engine", "threads", "-t", "2"], 2, &["--threads", "thread per connection"]);
     refused(&["load", "--engine", "tokio", "--busy-poll", "1ms"], 2, &["--busy-poll", "`tokio`", "`mio`"]);
+    refused(
+        &["load", "-c", "9k", "-t", "8192", "--busy-poll", "1ms"],
+        2,
+        &["--busy-poll", "8192 workers", "at most"],
+    );
     refused(&["load", "--busy-poll", "1"], 2, &["--busy-poll", "no unit"]);
     refused(
         &["load", "--model", "tokio-local", "--target-threads", "2"],

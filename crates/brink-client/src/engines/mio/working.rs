@@ -374,6 +374,11 @@ impl Driver<'_> {
         self.work.as_ref().is_some_and(|work| work.schedule.in_window(clock_ns))
     }
 
+    /// Whether it is the window, and not all of its requests were taken.
+    pub(super) fn is_at_work(&self, now_ns: u64) -> bool {
+        self.is_counted(now_ns) && !self.worker.stage.is_spent()
+    }
+
     pub(super) fn count_reply(&mut self, clock_ns: u64, now_ns: u64, reply: &Reply) {
         let Some(work) = self.work.as_mut() else { return };
         work.outstanding -= 1;
