@@ -24,17 +24,29 @@ fn reasons(result: &Value) -> String {
     result["validity"]["reasons"].to_string()
 }
 
+/// Runs for a second; longer where a busy machine left the background less than two requests. Tells how long, too.
+fn load_beside(model: &str, background: &str) -> (u64, Value) {
+    let mut seconds = 1;
+    loop {
+        let (_, result) = load(&format!("-c 4 --rate 100 -d {seconds}s --model {model}"), background);
+        let completed = result["background"]["requests"]["completed"].as_u64().unwrap();
+        if completed >= 2 || seconds > 10 {
+            return (seconds, result);
+        }
+        seconds *= 4;
+    }
+}
+
 /// What the others waited: at most, in the end and as it was seen live, and half of them.
 fn waited(model: &str, background: &str) -> (u64, u64, u64) {
-    let flags = format!("-c 4 --rate 100 -d 1s --model {model}");
-    let (_, result) = load(&flags, background);
+    let (seconds, result) = load_beside(model, background);
     let seen = &result["background"];
     assert_eq!(seen["connections"]["opened"], 1, "{model}: {seen}");
     assert!(seen["requests"]["completed"].as_u64().unwrap() >= 2, "{model}: {seen}");
     assert!(seen["latency_ns"]["p50"].as_u64().unwrap() >= 250_000_000, "{model}: {seen}");
     // Neither its connections nor its requests are the load's.
     assert_eq!(result["connections"]["opened"], 4);
-    assert!(result["requests"]["intended"].as_u64().unwrap() <= 100);
+    assert!(result["requests"]["intended"].as_u64().unwrap() <= 100 * seconds);
     let samples = result["usage"]["client"].as_array().unwrap();
     let live = samples.iter().filter_map(|s| s["latency_p99_ns"].as_u64()).max().unwrap();
     let [max, p50] = ["max", "p50"].map(|name| result["latency_ns"][name].as_u64().unwrap());
