@@ -6,7 +6,7 @@ use std::time::Duration;
 use brink_client::parts::{Part, follow, lead};
 use brink_client::{Arrivals, Board, LiveCounters, LoadOptions, Outcome, Phase, Stop, Workload};
 
-use crate::load::{BUSY, HOLD, Notes, options};
+use crate::load::{BUSY, HOLD, Notes, options, sees};
 use crate::servers;
 
 /// A part that does what it is told.
@@ -54,8 +54,12 @@ fn parts_together_are_one_load() {
         let options = |workload| LoadOptions { threads, ..options(target, connections, workload) };
         let held = run_well(&options(HOLD), parts);
         assert_eq!(held.samples.requests_intended, 0);
-        let busy = run_well(&options(BUSY), parts);
-        assert!(busy.samples.completed_in_window > 0);
+        let busy = sees(
+            &format!("{parts} parts"),
+            &options(BUSY),
+            |options| run_well(options, parts),
+            |samples| samples.completed_in_window > 0,
+        );
         assert_eq!(busy.samples.latency.len(), busy.samples.requests_completed);
     }
 }
