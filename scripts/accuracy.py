@@ -259,6 +259,8 @@ def report(folder):
         lags.append({**named(path), **lag, "per_s": result["requests"]["per_s"], "reasons": result["validity"]["reasons"]})
     for path in sorted(glob.glob(os.path.join(folder, "*.watched.json"))):
         runs.append({**named(path), **compared(load(path), load(path.replace(".watched.", ".result.")))})
+    for one_by_one in (lags, runs):
+        one_by_one.sort(key=lambda run: list(HOW).index(run["how"]))
     kept = {"lag_ns_p99": {}, "p50_apart_us": {}}
     for how in sorted({lag["how"] for lag in lags}):
         kept["lag_ns_p99"][how] = statistics.median(lag["p99"] for lag in lags if lag["how"] == how)
