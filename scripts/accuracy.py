@@ -268,7 +268,7 @@ def report(folder):
         apart = [run["p50"]["apart_us"] for run in runs if (run["how"], run["name"]) == (how, name) and "p50" in run]
         kept["p50_apart_us"][f"{how} {name}"] = statistics.median(apart) if apart else None
     summary = {
-        "schema": "brink.accuracy/1",
+        "schema": "brink.accuracy/2",
         "asked": {"lag_ns_p99_max": LAG_NS_P99_MAX, "p50_apart_us_max": APART_US_MAX},
         "medians": kept,
         "lag_ns": lags,
