@@ -285,6 +285,12 @@ impl Case {
 }
 
 impl LoadCase {
+    /// Threads of the engine, in all processes.
+    #[must_use]
+    pub fn threads_in_all(&self) -> u64 {
+        u64::from(self.threads) * u64::from(self.processes)
+    }
+
     /// The background as a load of its own, beside which there is no other.
     #[must_use]
     pub fn of_background(&self) -> Option<Self> {

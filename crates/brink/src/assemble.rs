@@ -2,8 +2,6 @@
 //!
 //! Pure: no sockets, no clock. Everything it needs is handed in.
 
-use std::time::Duration;
-
 use brink_client::{FailureCount, Outcome};
 use brink_results::case::{Case, Workload};
 use brink_results::schema::{
@@ -162,10 +160,7 @@ impl Context {
         result.schedule_lag_ns = hdr::delay_error(&outcome.samples.schedule_lag);
         result.makespan_ns = outcome.makespan.and_then(|makespan| u64::try_from(makespan.as_nanos()).ok());
         result.background = background.map(|ended| of_background(ended, &result.case, target_waits));
-        let stays_awake = usage.busy_poll_ns.is_some_and(|ns| ns > 0);
-        let in_vain = Duration::from_nanos(outcome.samples.polled_in_vain_ns);
-        let polled_in_vain_s = stays_awake.then_some(in_vain.as_secs_f64());
-        result.usage = Usage { polled_in_vain_s, ..usage };
+        result.usage = usage;
         result.failures = failures;
         result.target_counters = counters;
         let input =

@@ -242,7 +242,8 @@ fn is_loopback_v4(address: &str) -> bool {
     is_loopback(address) && !address.starts_with('[')
 }
 
-fn ns(duration: Duration) -> u64 {
+/// In nanoseconds; 584 years are as good as more.
+pub fn ns(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 

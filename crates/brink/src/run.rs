@@ -10,10 +10,11 @@ mod prepared;
 mod watch;
 pub mod witness;
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::assemble::{Beside, Context, Measured};
 use crate::case_process::{self, Death};
+use crate::plan;
 use crate::preflight;
 use crate::progress::Snapshot;
 use crate::reach::Permission;
@@ -142,9 +143,13 @@ pub fn finish(prepared: Prepared, mut watch: Watch, course: Course, beside: Besi
         testimony.note_end(how);
     }
     let (usage, sampled) = watch.take_usage();
-    let busy_poll_ns = u64::try_from(options.busy_poll.as_nanos()).unwrap_or(u64::MAX);
-    let usage = Usage { busy_poll_ns: Some(busy_poll_ns), ..usage };
     let Course { outcome, plateaus, background } = course;
+    let in_vain = Duration::from_nanos(outcome.samples.polled_in_vain_ns);
+    let usage = Usage {
+        busy_poll_ns: Some(plan::ns(options.busy_poll)),
+        polled_in_vain_s: (!options.busy_poll.is_zero()).then_some(in_vain.as_secs_f64()),
+        ..usage
+    };
     let mut remarks = remarks(&outcome, ending.as_ref(), silent, &dead_workers);
     remarks.extend(remark);
     if !sampled {

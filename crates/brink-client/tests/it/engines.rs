@@ -368,27 +368,13 @@ fn live_latencies_are_those_of_the_samples_to_within_a_bucket() {
     }
 }
 
-/// Takes two connections, and listens no more.
-fn takes_two() -> SocketAddr {
-    let listener = servers::listener();
-    let address = listener.local_addr().unwrap();
-    thread::spawn(move || {
-        let (first, _) = listener.accept().unwrap();
-        thread::spawn(|| servers::echo(first));
-        let (second, _) = listener.accept().unwrap();
-        // Before the second is verified: who connects again after that must be refused, not reset.
-        drop(listener);
-        servers::echo(second);
-    });
-    address
-}
-
 #[test]
 fn a_churn_whose_server_is_gone_ends_with_nothing_open() {
     for engine in ENGINES {
         let churn = LoadOptions { warmup: Duration::ZERO, ..options(servers::nobody(), 2, CHURN) };
-        let run =
-            |options: &LoadOptions| finishes(engine, &LoadOptions { target: takes_two(), ..options.clone() });
+        let run = |options: &LoadOptions| {
+            finishes(engine, &LoadOptions { target: servers::takes_two(), ..options.clone() })
+        };
         let outcome = sees(engine.name, &churn, run, |samples| samples.closed_early == 2);
         let samples = &outcome.samples;
         assert_eq!(samples.opened, 2, "{}: {}", engine.name, told(&outcome));

@@ -60,6 +60,21 @@ pub fn brink(mut stream: TcpStream) {
     }
 }
 
+/// Takes two connections, and listens no more.
+pub fn takes_two() -> SocketAddr {
+    let listener = listener();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        let (first, _) = listener.accept().unwrap();
+        thread::spawn(|| echo(first));
+        let (second, _) = listener.accept().unwrap();
+        // Before the second is verified: who connects again after that must be refused, not reset.
+        drop(listener);
+        echo(second);
+    });
+    address
+}
+
 /// An address where nothing listens.
 pub fn nobody() -> SocketAddr {
     listener().local_addr().unwrap()

@@ -42,7 +42,7 @@ pub(super) fn client_bound(result: &CaseResult) -> Option<String> {
 fn used_cpus(result: &CaseResult) -> Option<String> {
     let used = window::client_work_cpu_per_s(result)?;
     let (may, cpus) = cpus_of_client(result);
-    let threads = threads_of_load(result);
+    let threads = result.case.load.threads_in_all();
     if may <= 0.0 || used < CLIENT_CPU_SHARE_MAX * may {
         return None;
     }
@@ -69,13 +69,8 @@ fn cpus_of_client(result: &CaseResult) -> (f64, usize) {
         (None, allowed) => allowed,
     };
     // The engine with a thread for each connection is bounded by the CPUs alone.
-    let may = if load.engine == "threads" { cpus } else { cpus.min(threads_of_load(result) as usize) };
+    let may = if load.engine == "threads" { cpus } else { cpus.min(load.threads_in_all() as usize) };
     (may as f64, cpus)
-}
-
-/// Threads of load, of all processes of the client.
-fn threads_of_load(result: &CaseResult) -> u64 {
-    u64::from(result.case.load.threads) * u64::from(result.case.load.processes)
 }
 
 /// Where a quota is set, in words.

@@ -21,7 +21,7 @@ pub(super) fn check(flag: &str, load: &LoadCase, machine: &Machine) -> Result<()
             load.engine
         )));
     }
-    let workers = u64::from(load.threads) * u64::from(load.processes);
+    let workers = load.threads_in_all();
     let cpus = load.cpus.as_ref().map_or(machine.cpus_allowed.len(), Vec::len) as u64;
     if workers > cpus {
         return Err(Failure::usage(format!(

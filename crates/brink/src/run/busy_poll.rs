@@ -54,7 +54,6 @@ fn suits(case: &Case, given: &Given, target: Option<&EndFacts>, shares_machine: 
     let can = brink_client::find(&load.engine).is_some_and(|engine| engine.can_busy_poll);
     let by_schedule = matches!(load.workload, Workload::Open { .. }) && load.background.is_none();
     let own = load.cpus.as_ref().map_or(0, |cpus| cpus.len() as u64);
-    let workers = u64::from(load.threads) * u64::from(load.processes);
     let is_apart = match (shares_machine, target) {
         (Some(false), _) => true,
         (Some(true), Some(target)) => {
@@ -63,7 +62,7 @@ fn suits(case: &Case, given: &Given, target: Option<&EndFacts>, shares_machine: 
         }
         _ => false,
     };
-    can && by_schedule && own >= workers && is_apart && !given.has_quota && !given.is_realtime
+    can && by_schedule && own >= load.threads_in_all() && is_apart && !given.has_quota && !given.is_realtime
 }
 
 #[cfg(test)]
